@@ -1,0 +1,3 @@
+module github.com/vmtrace/vmtrace
+
+go 1.26.8
