@@ -1,0 +1,201 @@
+package result
+
+// Schema is the version of the JSON document.
+const Schema = 1
+
+// Run is one finished replay.
+type Run struct {
+	Schema    int       `json:"schema"`
+	Trace     Trace     `json:"trace"`
+	Config    Config    `json:"config"`
+	Totals    Totals    `json:"totals"`
+	Agreement Agreement `json:"agreement"`
+	Processes []Process `json:"processes"`
+	Mappings  []Mapping `json:"mappings"` // most faults first
+	Timeline  Timeline  `json:"timeline"`
+	Series    []Series  `json:"series"`
+	Marks     []Mark    `json:"marks,omitempty"`
+	Timing    Timing    `json:"run"`
+	Warnings  []string  `json:"warnings"`
+}
+
+// Trace says what was replayed.
+type Trace struct {
+	Path     string   `json:"path"`
+	Origin   string   `json:"origin"` // captured, generated, converted, text
+	Tool     string   `json:"tool"`
+	Command  []string `json:"command"`
+	Accesses uint64   `json:"accesses"` // original accesses, those folded into references included
+	Refs     uint64   `json:"refs"`     // page references in the trace
+	Records  uint64   `json:"records"`  // all records, references included
+	Reduce   int      `json:"reduce"`   // K of the exact reduction, 0 for none
+	Lost     uint64   `json:"lost"`     // records the recorder says are missing
+}
+
+// Config is the configuration of the model.
+type Config struct {
+	Profile          string `json:"profile"`
+	Levels           int    `json:"levels"`
+	CPUs             int    `json:"cpus"`
+	TLB              string `json:"tlb"` // geometry, e.g. "l1i=64x4,l1d=64x4,l2=1536x12"
+	FaultAroundBytes uint64 `json:"fault_around_bytes"`
+	PageCache        string `json:"page_cache"` // warm or cold
+	Locking          string `json:"locking"`
+	MemoryBytes      uint64 `json:"memory_bytes"` // 0 = no limit
+}
+
+// Totals are the counts of the whole run.
+type Totals struct {
+	Accesses       uint64  `json:"accesses"`
+	Refs           uint64  `json:"refs"`
+	Faults         Faults  `json:"faults"`
+	RSS            RSS     `json:"rss"`
+	PageTableBytes uint64  `json:"page_table_bytes"` // peak, all processes
+	TLB            TLB     `json:"tlb"`
+	Reclaim        Reclaim `json:"reclaim"`
+	Swap           Swap    `json:"swap"`
+}
+
+// Faults counts page faults. Foreign faults, taken on mappings that belong to
+// the recorder, are contained in Minor and Major; compare Minor - Foreign with
+// the live kernel.
+type Faults struct {
+	Minor   uint64            `json:"minor"`
+	Major   uint64            `json:"major"`
+	Foreign uint64            `json:"foreign"`
+	Kinds   map[string]uint64 `json:"kinds"`
+}
+
+// RSS is resident memory in bytes: the sum over all processes, where a page
+// mapped by two processes counts twice (as in /proc/PID/statm).
+type RSS struct {
+	PeakBytes  uint64 `json:"peak_bytes"`
+	FinalBytes uint64 `json:"final_bytes"` // just before the last process ended, or at the end of the trace
+}
+
+// TLB counts lookups, misses and flushes over all CPUs.
+type TLB struct {
+	Lookups    uint64  `json:"lookups"`
+	L1Misses   uint64  `json:"l1_misses"`
+	Misses     uint64  `json:"misses"` // missed in all levels: a walk follows
+	Walks      uint64  `json:"walks"`  // page-table walks, those that set a dirty bit included
+	DataMisses uint64  `json:"data_misses"`
+	ExecMisses uint64  `json:"exec_misses"`
+	Flushes    Flushes `json:"flushes"`
+}
+
+// Flushes counts TLB flushes by cause. One request may reach several CPUs.
+type Flushes struct {
+	Total  uint64            `json:"total"` // requests of any cause
+	Full   uint64            `json:"full"`  // requests that emptied an address space or more
+	Ranged uint64            `json:"ranged"`
+	Pages  uint64            `json:"pages"` // pages named by ranged requests
+	IPIs   uint64            `json:"ipis"`  // other CPUs interrupted
+	Causes map[string]uint64 `json:"causes"`
+}
+
+// Reclaim counts what memory pressure did.
+type Reclaim struct {
+	Evictions uint64 `json:"evictions"`
+	Refaults  uint64 `json:"refaults"`
+}
+
+// Swap counts swap traffic in bytes.
+type Swap struct {
+	InBytes  uint64 `json:"in_bytes"`
+	OutBytes uint64 `json:"out_bytes"`
+}
+
+// Agreement compares the model with what was recorded.
+type Agreement struct {
+	// Segv counts accesses of a captured program that the model refused with
+	// SIGSEGV or SIGBUS although the program did not die there: faults of the
+	// model or of the capture. FirstSegv describes the first.
+	Segv      uint64   `json:"segv"`
+	FirstSegv string   `json:"first_segv,omitempty"`
+	Syscalls  Syscalls `json:"syscalls"`
+}
+
+// Syscalls compares results of memory system calls with the recorded ones.
+type Syscalls struct {
+	Compared   uint64            `json:"compared"`
+	Mismatched uint64            `json:"mismatched"`
+	ByCall     map[string]Call   `json:"by_call"`
+	First      string            `json:"first,omitempty"` // the first disagreement in words
+	Ignored    map[string]uint64 `json:"ignored"`         // calls without effect on memory, or not modelled, by name
+}
+
+// Call is the agreement on one system call.
+type Call struct {
+	Compared   uint64 `json:"compared"`
+	Mismatched uint64 `json:"mismatched"`
+}
+
+// Process is one process of the trace.
+type Process struct {
+	PID     uint32     `json:"pid"`
+	Command string     `json:"command"`
+	Threads int        `json:"threads"`
+	Faults  Faults     `json:"faults"`
+	RSS     ProcessRSS `json:"rss"`
+	Exit    string     `json:"exit,omitempty"` // "0", "1", "SIGSEGV", "" while it lived on
+}
+
+// ProcessRSS is the resident memory of one process in bytes.
+type ProcessRSS struct {
+	PeakBytes  uint64 `json:"peak_bytes"`
+	AnonBytes  uint64 `json:"anon_bytes"`  // at its end
+	FileBytes  uint64 `json:"file_bytes"`  // at its end
+	ShmemBytes uint64 `json:"shmem_bytes"` // at its end
+}
+
+// Mapping is the faults on all mappings of one name and protection in one
+// process.
+type Mapping struct {
+	PID     uint32            `json:"pid"`
+	Name    string            `json:"name"`    // path, [heap], [stack], [anon], ...
+	Prot    string            `json:"prot"`    // "r-x"
+	Foreign bool              `json:"foreign"` // belongs to the recorder
+	Minor   uint64            `json:"minor"`
+	Major   uint64            `json:"major"`
+	Kinds   map[string]uint64 `json:"kinds"`
+}
+
+// Timeline is the common x axis of all series: bucket i ends after
+// EndsAccesses[i] original accesses (and begins where bucket i-1 ended).
+type Timeline struct {
+	EndsAccesses []uint64 `json:"ends_accesses"`
+}
+
+// SeriesKind says how the values of a series are to be read.
+type SeriesKind string
+
+// The kinds of series.
+const (
+	Count SeriesKind = "count" // events within the bucket
+	Gauge SeriesKind = "gauge" // state at the end of the bucket
+)
+
+// Series is one quantity over the time line; len(Values) equals the number of
+// buckets. Names are dotted: "faults.demand_zero", "rss.anon",
+// "tlb.flushes.munmap", "tlb.lookups", "tlb.misses", "page_tables".
+type Series struct {
+	Name   string     `json:"name"`
+	Unit   string     `json:"unit"` // "faults", "bytes", "flushes", ...
+	Kind   SeriesKind `json:"kind"`
+	Values []uint64   `json:"values"`
+}
+
+// Mark is a labelled point in the trace.
+type Mark struct {
+	Accesses uint64 `json:"accesses"`
+	Label    string `json:"label"`
+}
+
+// Timing is what was timed: it differs from run to run.
+type Timing struct {
+	Seconds       float64 `json:"seconds"`
+	RefsPerSecond float64 `json:"refs_per_second"`
+	Workers       int     `json:"workers"`
+	Order         string  `json:"order"` // serial, ordered, parallel
+}
