@@ -133,14 +133,14 @@ type Map struct {
 
 // File gives an identity to a file; it precedes the first record that uses
 // its ID. Size is in bytes. A later File record with the same ID updates the
-// size (truncate, write past the end).
-//
-// A file-backed mmap is preceded by FD: see Process of the same stream.
+// size (truncate, write past the end). FD other than 0 says that from here on
+// descriptor FD-1 of the thread's process names this file: that is how an mmap
+// record finds it.
 type File struct {
 	ID       uint64
 	Dev, Ino uint64
 	Size     uint64
-	FD       uint64 // 1 + descriptor that names the file from here on in this process, 0 for none
+	FD       uint64 // 1 + descriptor, 0 for none
 	Path     string
 }
 

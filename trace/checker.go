@@ -1,0 +1,152 @@
+package trace
+
+import (
+	"fmt"
+	"io"
+)
+
+// Checker holds a stream against the rules of doc.go, batch by batch. One
+// goroutine uses it. It bounds its memory by the processes, threads and files
+// that are alive, not by the length of the stream.
+type Checker struct {
+	threads map[uint32]uint32 // living thread -> process
+	alive   map[uint32]int    // threads of a process
+	files   map[uint64]struct{}
+}
+
+// Declared maxima of a stream.
+const (
+	maxThreads = 1 << 20
+	maxFiles   = 1 << 20
+)
+
+// NewChecker returns a checker at the start of a stream.
+func NewChecker() *Checker {
+	return &Checker{threads: map[uint32]uint32{}, alive: map[uint32]int{}, files: map[uint64]struct{}{}}
+}
+
+// Batch checks one batch and returns the first rule it breaks; checking goes on
+// with the next.
+func (c *Checker) Batch(b *Batch) error {
+	if b.Event == nil {
+		return c.belongs(b.Seq, b.Thread, "reference")
+	}
+	e := b.Event
+	if err := c.event(e); err != nil {
+		return fmt.Errorf("record %d: %s: %w", b.Seq, e.Kind, err)
+	}
+	switch e.Kind {
+	case KindSyscall, KindUserCopy, KindMap, KindFault:
+		return c.belongs(b.Seq, e.Thread, e.Kind.String())
+	}
+	return nil
+}
+
+func (c *Checker) belongs(seq uint64, thread uint32, what string) error {
+	if _, ok := c.threads[thread]; !ok {
+		return fmt.Errorf("record %d: %s of thread %d, which has not started or has ended", seq, what, thread)
+	}
+	return nil
+}
+
+func (c *Checker) event(e *Event) error {
+	switch e.Kind {
+	case KindMap:
+		m := e.Map()
+		if m.Start >= m.End || (m.Start|m.End)&0xfff != 0 {
+			return fmt.Errorf("range %#x-%#x is empty or not of whole pages", m.Start, m.End)
+		}
+		if _, ok := c.files[m.File]; m.File != 0 && !ok {
+			return fmt.Errorf("file %d has not been announced", m.File)
+		}
+	case KindFile:
+		if len(c.files) >= maxFiles {
+			return fmt.Errorf("more than %d files", maxFiles)
+		}
+		c.files[e.File().ID] = struct{}{}
+	case KindSyscall:
+		if abi := e.Syscall().ABI; abi < ABIX8664 || abi > ABIAArch64 {
+			return fmt.Errorf("ABI %d is unknown", abi)
+		}
+	case KindUserCopy:
+		if u := e.UserCopy(); u.Addr+u.Len < u.Addr {
+			return fmt.Errorf("%d bytes at %#x run over the address space", u.Len, u.Addr)
+		}
+	case KindProcess:
+		return c.process(e.Thread, e.Process())
+	}
+	return nil
+}
+
+func (c *Checker) start(tid, pid uint32) error {
+	if _, ok := c.threads[tid]; ok {
+		return fmt.Errorf("thread %d starts twice", tid)
+	}
+	if len(c.threads) >= maxThreads {
+		return fmt.Errorf("more than %d threads at once", maxThreads)
+	}
+	c.threads[tid] = pid
+	c.alive[pid]++
+	return nil
+}
+
+func (c *Checker) process(tid uint32, p Process) error {
+	if p.Op == OpStart {
+		return c.start(tid, p.Child)
+	}
+	pid, ok := c.threads[tid]
+	if !ok {
+		return fmt.Errorf("thread %d has not started or has ended", tid)
+	}
+	switch p.Op {
+	case OpFork, OpVFork:
+		if c.alive[p.Child] > 0 {
+			return fmt.Errorf("process %d starts twice", p.Child)
+		}
+		child := p.Tid
+		if child == 0 {
+			child = p.Child
+		}
+		return c.start(child, p.Child)
+	case OpClone:
+		return c.start(p.Tid, pid)
+	case OpExec:
+		c.end(func(t, of uint32) bool { return of == pid && t != tid })
+	case OpExit:
+		c.end(func(t, of uint32) bool { return t == tid })
+	case OpGroup:
+		c.end(func(t, of uint32) bool { return of == pid })
+	default:
+		return fmt.Errorf("operation %d is unknown", p.Op)
+	}
+	return nil
+}
+
+func (c *Checker) end(chosen func(tid, pid uint32) bool) {
+	for t, p := range c.threads {
+		if chosen(t, p) {
+			delete(c.threads, t)
+			if c.alive[p]--; c.alive[p] == 0 {
+				delete(c.alive, p)
+			}
+		}
+	}
+}
+
+// Validate reads the rest of src and returns the first broken rule or the error
+// of the source.
+func Validate(src Source) error {
+	c := NewChecker()
+	for {
+		b, err := src.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = c.Batch(b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

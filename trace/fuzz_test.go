@@ -1,0 +1,141 @@
+package trace
+
+import (
+	"bytes"
+	"reflect"
+	"runtime"
+	"testing"
+)
+
+// maxMemory bounds what reading any stream may allocate at a time: one
+// compressed frame, one raw block, one chunk, one index, and the decoder's own.
+const maxMemory = 96 << 20
+
+// FuzzReader: any bytes whatever give no panic, bounded memory, and records
+// that survive being written and read again.
+func FuzzReader(f *testing.F) {
+	f.Add(encode(f, sample(f, 1, 50, false), false))
+	f.Add(encode(f, sample(f, 2, 300, true), true))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := NewReader(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		defer r.Close()
+		recs, err := drain(r)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > maxMemory+uint64(200*len(recs)) {
+			t.Fatalf("took %d bytes for %d bytes of input", took, len(data))
+		}
+		if err != nil {
+			return
+		}
+		again(t, recs)
+	})
+}
+
+// FuzzBlock feeds the block decoder past its checksum.
+func FuzzBlock(f *testing.F) {
+	var b blockEncoder
+	b.reset(0)
+	for _, r := range sample(f, 1, 60, true) {
+		if r.ev != nil {
+			b.event(r.ev)
+		} else {
+			b.ref(&r.ref, r.ip, true)
+		}
+	}
+	f.Add(b.finish(nil, 0))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		seal(raw)
+		var d blockDecoder
+		if d.open(raw) != nil {
+			return
+		}
+		var batch Batch
+		for {
+			if ok, err := d.next(&batch); !ok || err != nil {
+				return
+			}
+			for i := range batch.Refs {
+				if err := checkRef(&batch.Refs[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// FuzzText: any text gives an error with a line, or records that survive.
+func FuzzText(f *testing.F) {
+	var buf bytes.Buffer
+	w, err := NewTextWriter(&buf, Header{Origin: "text"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	write(f, w, sample(f, 1, 50, true), true)
+	f.Add(buf.Bytes())
+	f.Add([]byte(textMagic + "\nprocess op=start pid=1 tid=1\nR 0x1000\nW 0x2000\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := NewTextReader(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		recs, err := drain(r)
+		if err != nil {
+			return
+		}
+		again(t, recs)
+	})
+}
+
+// again writes the records in both forms and reads them back.
+func again(t *testing.T, recs []record) {
+	var bin, text bytes.Buffer
+	w, err := NewWriter(&bin, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tw, err := NewTextWriter(&text, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dst := range []Sink{w, tw} {
+		for i := range recs {
+			r := &recs[i]
+			if r.ev != nil {
+				err = dst.Event(r.ev)
+			} else {
+				err = dst.Refs(r.thread, []Ref{r.ref}, nil)
+			}
+			if err != nil {
+				return // a value that the format has no room for
+			}
+		}
+		if err := dst.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := NewReader(&bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromBin, err := drain(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewTextReader(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromText, err := drain(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(fromBin, fromText) {
+		t.Fatal("text and binary differ")
+	}
+}

@@ -1,0 +1,190 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Writer writes a .vmt file. One goroutine uses it. After an error every
+// further call returns that error; what was written before stays readable.
+type Writer struct {
+	w       io.Writer
+	zw      *zstd.Encoder
+	enc     blockEncoder
+	thread  uint32
+	seq     uint64
+	written int64
+	blocks  []BlockInfo
+	seek    []seekEntry
+	raw     []byte
+	out     []byte
+	err     error
+}
+
+// WriterOption configures a Writer.
+type WriterOption func(*writerOptions)
+
+type writerOptions struct{ level zstd.EncoderLevel }
+
+// WithLevel sets the compression level as the zstd command numbers them (1 to
+// 22); the default is 3.
+func WithLevel(level int) WriterOption {
+	return func(o *writerOptions) { o.level = zstd.EncoderLevelFromZstd(level) }
+}
+
+// NewWriter writes the header at once. The Writer does not close w.
+func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
+	o := writerOptions{level: zstd.SpeedDefault}
+	for _, f := range opts {
+		f(&o)
+	}
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(o.level), zstd.WithEncoderCRC(true), zstd.WithSingleSegment(true))
+	if err != nil {
+		return nil, err
+	}
+	t := &Writer{w: w, zw: zw}
+	t.enc.reset(0)
+	h.Version = Version
+	frame, err := appendHeader(nil, &h)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.frame(frame, 0)
+}
+
+// frame writes one whole frame and notes it for the seek table.
+func (t *Writer) frame(b []byte, raw int) error {
+	n, err := t.w.Write(b)
+	t.written += int64(n)
+	if err != nil {
+		t.err = err
+		return err
+	}
+	t.seek = append(t.seek, seekEntry{uint32(len(b)), uint32(raw)})
+	return nil
+}
+
+// Written is the number of bytes written so far.
+func (t *Writer) Written() int64 { return t.written }
+
+func checkRef(r *Ref) error {
+	if r.VPN > maxVPN || r.Offset > 0xfff || r.First < Read || r.First > Exec {
+		return fmt.Errorf("reference to page %#x, offset %#x, kind %d is out of range", r.VPN, r.Offset, r.First)
+	}
+	return nil
+}
+
+// Refs appends references of one thread; ips is nil or as long as refs. A file
+// has instruction pointers for all references or for none of a block: where
+// that changes a block is closed.
+func (t *Writer) Refs(thread uint32, refs []Ref, ips []uint64) error {
+	if t.err != nil || len(refs) == 0 {
+		return t.err
+	}
+	if ips != nil && len(ips) != len(refs) {
+		return fmt.Errorf("%d instruction pointers for %d references", len(ips), len(refs))
+	}
+	if err := t.switchTo(thread); err != nil {
+		return err
+	}
+	if t.enc.refs > 0 && t.enc.hasIPs != (ips != nil) {
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	for i := range refs {
+		if err := checkRef(&refs[i]); err != nil {
+			return err
+		}
+		var ip uint64
+		if ips != nil {
+			ip = ips[i]
+		}
+		t.enc.ref(&refs[i], ip, ips != nil)
+		if i&1023 == 1023 {
+			if err := t.full(); err != nil {
+				return err
+			}
+		}
+	}
+	return t.full()
+}
+
+func (t *Writer) switchTo(thread uint32) error {
+	if thread == t.thread {
+		return nil
+	}
+	e := NewSched(Sched{Thread: thread})
+	return t.Event(&e)
+}
+
+// Event appends an event.
+func (t *Writer) Event(e *Event) error {
+	if t.err != nil {
+		return t.err
+	}
+	if e.Kind <= KindRef || e.Kind >= numKinds {
+		return fmt.Errorf("event of kind %d", e.Kind)
+	}
+	if len(e.Text) > maxTextBytes {
+		return fmt.Errorf("%s: text of %d bytes, the limit is %d", e.Kind, len(e.Text), maxTextBytes)
+	}
+	if e.Kind == KindSched {
+		if e.Args[0] > math.MaxUint32 {
+			return fmt.Errorf("sched: thread %d is out of range", e.Args[0])
+		}
+		t.thread = uint32(e.Args[0])
+	} else if err := t.switchTo(e.Thread); err != nil {
+		return err
+	}
+	t.enc.event(e)
+	return t.full()
+}
+
+// full closes the block when it has reached its size.
+func (t *Writer) full() error {
+	if t.enc.size() < targetRawBytes && t.enc.refs+t.enc.events < maxBlockRecords-2048 {
+		return nil
+	}
+	return t.Flush()
+}
+
+// Flush closes the current block: all records up to here are in w.
+func (t *Writer) Flush() error {
+	if t.err != nil || t.enc.empty() {
+		return t.err
+	}
+	t.raw = t.enc.finish(t.raw[:0], t.seq)
+	t.out = t.zw.EncodeAll(t.raw, t.out[:0])
+	s := &t.enc.stats
+	info := BlockInfo{Offset: t.written, Compressed: len(t.out), Raw: len(t.raw), Seq: t.seq, Records: s.records,
+		Refs: s.refs, Accesses: s.accesses, FirstNS: s.firstNS, LastNS: s.lastNS}
+	for id := range s.threads {
+		info.Threads = append(info.Threads, id)
+	}
+	slices.Sort(info.Threads)
+	t.seq += s.records
+	t.blocks = append(t.blocks, info)
+	t.enc.reset(t.thread)
+	return t.frame(t.out, len(t.raw))
+}
+
+// Close closes the last block and writes index and seek table. It does not
+// close the io.Writer.
+func (t *Writer) Close() error {
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := t.frame(appendIndex(nil, t.blocks), 0); err != nil {
+		return err
+	}
+	n, err := t.w.Write(appendSeekTable(nil, t.seek))
+	t.written += int64(n)
+	t.err = errors.New("writer is closed")
+	return err
+}
