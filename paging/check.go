@@ -1,0 +1,208 @@
+package paging
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// Check recounts everything and compares it with what is counted along the
+// way: mappings in order and apart, entries inside mappings and no more
+// permissive than they, resident pages by kind, map counts of every frame, free
+// frames, table pages, and TLB entries against the page tables. It returns the
+// first contradiction. Call it while no task runs.
+func (m *Machine) Check() error {
+	c := checker{m: m, mapped: map[uint32]int32{}}
+	m.applyFlushes()
+	for _, s := range m.liveSpaces() {
+		if err := c.space(s); err != nil {
+			return fmt.Errorf("address space %d: %w", s.id, err)
+		}
+	}
+	for k := range numRSS {
+		if got := m.rss.pages[k].Load(); got != c.rss[k] {
+			return fmt.Errorf("resident pages of kind %d of all spaces: counted %d, found %d", k, got, c.rss[k])
+		}
+	}
+	if got := m.tables.Load(); got != c.tables {
+		return fmt.Errorf("page tables of all spaces: counted %d, found %d", got, c.tables)
+	}
+	if err := c.frames(); err != nil {
+		return err
+	}
+	return c.tlbs()
+}
+
+// applyFlushes lets every CPU do what it has been asked.
+func (m *Machine) applyFlushes() {
+	for _, c := range m.cpus {
+		c.mu.Lock()
+		c.apply()
+		c.mu.Unlock()
+	}
+}
+
+type checker struct {
+	m      *Machine
+	mapped map[uint32]int32 // entries of each frame
+	rss    [numRSS]int64
+	tables int64
+}
+
+func (c *checker) space(s *Space) error {
+	var end uint64
+	for _, v := range s.list() {
+		if v.start < end || v.start >= v.end || (v.start|v.end)&pageMask != 0 || v.end > taskSize {
+			return fmt.Errorf("mapping %#x-%#x after %#x", v.start, v.end, end)
+		}
+		end = v.end
+	}
+	var rss [numRSS]int64
+	var err error
+	tables := int64(0)
+	s.table.tables(0, 1<<(tableShift*s.table.levels), func(base uint64, t *table) {
+		tables++
+		used := 0
+		for i := range t.ptes {
+			e := atomic.LoadUint64(&t.ptes[i])
+			if e == 0 {
+				continue
+			}
+			used++
+			if e2 := c.entry(s, base+uint64(i), e, &rss); e2 != nil && err == nil {
+				err = e2
+			}
+		}
+		if used != t.used && err == nil {
+			err = fmt.Errorf("table at page %#x: counted %d entries, found %d", base, t.used, used)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	tables += countDirs(s.table.root)
+	if got := s.table.pages.Load(); got != tables {
+		return fmt.Errorf("page tables: counted %d, found %d", got, tables)
+	}
+	c.tables += tables
+	for k := range numRSS {
+		if got := s.rss.pages[k].Load(); got != rss[k] {
+			return fmt.Errorf("resident pages of kind %d: counted %d, found %d", k, got, rss[k])
+		}
+		c.rss[k] += rss[k]
+	}
+	return nil
+}
+
+// countDirs counts the upper tables below a directory.
+func countDirs(d *dir) int64 {
+	if d.dirs == nil {
+		return 0
+	}
+	n := int64(0)
+	for i := range d.dirs {
+		if next := d.dirs[i].Load(); next != nil {
+			n += 1 + countDirs(next)
+		}
+	}
+	return n
+}
+
+// entry checks one entry against its mapping and counts its frame.
+func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
+	v := s.list().at(vpn << pageShift)
+	if v == nil {
+		return fmt.Errorf("entry %#x of page %#x outside of all mappings", e, vpn)
+	}
+	if e&pteP != 0 && (e&pteW != 0 && v.flags&vmWrite == 0 || e&pteNX == 0 && v.flags&vmExec == 0 || v.flags&(vmRead|vmWrite|vmExec) == 0) {
+		return fmt.Errorf("entry %#x of page %#x permits more than its mapping %s %v", e, vpn, v.Name(), v.prot())
+	}
+	f := c.m.frames.at(ptePFN(e))
+	switch f.kind {
+	case frameFree:
+		return fmt.Errorf("entry %#x of page %#x maps a free frame", e, vpn)
+	case frameZero:
+		if e&pteW != 0 {
+			return fmt.Errorf("entry %#x of page %#x may write the zero page", e, vpn)
+		}
+		return nil
+	case frameAnon:
+		if e&pteW != 0 && v.private() && f.mapcount.Load() != 1 {
+			return fmt.Errorf("page %#x is writable and its frame has %d mappings", vpn, f.mapcount.Load())
+		}
+	default:
+		if e&pteW != 0 && v.private() {
+			return fmt.Errorf("page %#x of a private mapping may write the page cache", vpn)
+		}
+		if got := v.file.slot(v.index(vpn)).Load(); got != ptePFN(e) {
+			return fmt.Errorf("page %#x maps frame %d, the cache of %s has %d", vpn, ptePFN(e), v.file.path, got)
+		}
+	}
+	c.mapped[ptePFN(e)]++
+	rss[f.kind.rss()]++
+	return nil
+}
+
+// frames compares map counts, and makes sure that every frame is used, cached
+// or free, and only one of these.
+func (c *checker) frames() error {
+	p := c.m.frames
+	free := map[uint32]bool{}
+	note := func(list []uint32) error {
+		for _, pfn := range list {
+			if free[pfn] {
+				return fmt.Errorf("frame %d is free twice", pfn)
+			}
+			free[pfn] = true
+		}
+		return nil
+	}
+	if err := note(p.free); err != nil {
+		return err
+	}
+	for t := range c.m.tasks {
+		if err := note(t.frames.free); err != nil {
+			return err
+		}
+	}
+	for pfn := uint32(firstPFN); pfn < p.next; pfn++ {
+		f := p.at(pfn)
+		switch {
+		case free[pfn] != (f.kind == frameFree):
+			return fmt.Errorf("frame %d: kind %d, on a free list: %v", pfn, f.kind, free[pfn])
+		case f.kind != frameFree && f.mapcount.Load() != c.mapped[pfn]:
+			return fmt.Errorf("frame %d: counted %d mappings, found %d", pfn, f.mapcount.Load(), c.mapped[pfn])
+		case f.kind == frameAnon && c.mapped[pfn] == 0:
+			return fmt.Errorf("anonymous frame %d is mapped nowhere and not free", pfn)
+		}
+	}
+	return nil
+}
+
+// tlbs holds every TLB entry of an address space that is current on its CPU, or
+// whose ASID is up to date there, against the page table: it may not permit
+// more.
+func (c *checker) tlbs() error {
+	spaces := map[uint32]*Space{}
+	for _, s := range c.m.liveSpaces() {
+		spaces[s.id] = s
+	}
+	var err error
+	for i, cpu := range c.m.cpus {
+		cpu.tlb.each(func(asid uint16, vpn uint64, e tlbEntry) {
+			slot := cpu.slots[asid-1]
+			s := spaces[slot.id]
+			if s == nil || slot.gen != s.tlbGen.Load() || err != nil {
+				return // stale: flushed before it is used again
+			}
+			var pte uint64
+			if t := s.table.find(vpn); t != nil {
+				pte = atomic.LoadUint64(&t.ptes[vpn&tableMask])
+			}
+			have := entryTLB(pte)
+			if pte&pteP == 0 || have.pfn != e.pfn || e.flags&^have.flags != 0 {
+				err = fmt.Errorf("TLB of CPU %d: entry of page %#x (frame %d, flags %#x) is not what the page table says (%#x)", i, vpn, e.pfn, e.flags, pte)
+			}
+		})
+	}
+	return err
+}

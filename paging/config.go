@@ -1,0 +1,87 @@
+package paging
+
+import "fmt"
+
+// Config configures a Machine. Start from DefaultConfig.
+type Config struct {
+	Profile     string     // kernel followed: "linux-6.1"
+	Levels      int        // levels of the page table: 4
+	CPUs        int        // 1 to 64
+	TLB         TLBConfig  // of each CPU
+	FaultAround uint64     // bytes mapped around a read fault, a power of two; PageSize = off
+	Cache       CacheState // of file pages before the run
+	Locking     Locking    // of faults
+}
+
+// CacheState says whether file pages are in memory before the run.
+type CacheState uint8
+
+// The cache states.
+const (
+	CacheWarm CacheState = iota // every page of every file: faults are minor
+	CacheCold                   // none: the first read of a page is a major fault
+)
+
+var cacheNames = []string{"warm", "cold"}
+
+func (c CacheState) String() string { return name(cacheNames, int(c)) }
+
+// ParseCacheState reads "warm" or "cold".
+func ParseCacheState(s string) (CacheState, error) { return parse[CacheState](cacheNames, s) }
+
+// Locking is the lock that a fault takes. See the lock tree in doc.go.
+type Locking uint8
+
+// The locking designs.
+const (
+	LockPerTable Locking = iota // the lock of the leaf table (Linux since 2.6.15, with lock-free VMA lookup)
+	LockMM                      // and a reader/writer lock of the address space (Linux before per-VMA locks)
+	LockGlobal                  // one mutex of the address space around the whole fault
+)
+
+var lockingNames = []string{"per-table", "mm", "global"}
+
+func (l Locking) String() string { return name(lockingNames, int(l)) }
+
+// ParseLocking reads "per-table", "mm" or "global".
+func ParseLocking(s string) (Locking, error) { return parse[Locking](lockingNames, s) }
+
+func name(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("(%d)", i)
+}
+
+func parse[T ~uint8](names []string, s string) (T, error) {
+	for i, n := range names {
+		if n == s {
+			return T(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%q: there are %v", s, names)
+}
+
+const maxCPUs = 64
+
+// DefaultConfig is Linux 6.1 on x86-64 with 4 CPUs and a warm page cache.
+func DefaultConfig() Config {
+	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10}
+}
+
+// Validate returns an error that names the field and what it may be.
+func (c Config) Validate() error {
+	switch {
+	case c.Profile != "linux-6.1":
+		return fmt.Errorf("profile %q: there is linux-6.1", c.Profile)
+	case c.Levels != 4:
+		return fmt.Errorf("%d page-table levels: there are 4", c.Levels)
+	case c.CPUs < 1 || c.CPUs > maxCPUs:
+		return fmt.Errorf("%d CPUs: must be 1 to %d", c.CPUs, maxCPUs)
+	case c.FaultAround < PageSize || c.FaultAround > 2<<20 || c.FaultAround&(c.FaultAround-1) != 0:
+		return fmt.Errorf("fault-around of %d bytes: must be a power of two from 4 KiB (off) to 2 MiB", c.FaultAround)
+	case int(c.Cache) >= len(cacheNames) || int(c.Locking) >= len(lockingNames):
+		return fmt.Errorf("page cache or locking out of range")
+	}
+	return c.TLB.Validate()
+}

@@ -1,0 +1,73 @@
+package paging
+
+import "sync/atomic"
+
+// mapFile is do_read_fault: it maps the page and, around it, every page that is
+// in the cache and not mapped. The window (mm/memory.c:do_fault_around) begins
+// at the page's aligned window or at the mapping, whichever is later, is
+// FaultAround bytes long, and ends at the latest with the mapping and with the
+// leaf table; pages beyond the end of the file stay out (mm/filemap.c:
+// filemap_map_pages). Precondition: tab.mu.
+func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
+	window := t.machine.cfg.FaultAround >> pageShift
+	first := max(vpn&^(window-1), v.start>>pageShift)
+	first = max(first, vpn&^tableMask)
+	last := min(first+window, v.end>>pageShift, vpn&^tableMask+tableSize)
+	index := v.index(first)
+	if limit := v.file.pages(); index+(last-first) > limit || index+(last-first) < index {
+		last = first + (limit - index)
+	}
+	bits := v.bits(false)
+	mapped := 0
+	for p := first; p < last; p++ {
+		i := v.index(p)
+		if p != vpn && (atomic.LoadUint64(&tab.ptes[p&tableMask]) != 0 || !v.file.resident(i)) {
+			continue
+		}
+		pfn := v.file.frame(t, i)
+		if pfn == 0 {
+			if p == vpn {
+				return -1
+			}
+			continue
+		}
+		b := bits
+		if p != vpn {
+			b &^= pteA // only the page itself was accessed
+		}
+		t.machine.frames.at(pfn).mapcount.Add(1)
+		tab.set(p&tableMask, mkPTE(pfn, b))
+		mapped++
+	}
+	t.space.charge(v.file.rss(), int64(mapped))
+	return mapped
+}
+
+func (f *File) rss() rssKind {
+	if f.shmem {
+		return rssShmem
+	}
+	return rssFile
+}
+
+// mapShared is do_shared_fault: the page itself, writable and dirty.
+// Precondition: tab.mu.
+func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
+	pfn := v.file.frame(t, v.index(vpn))
+	if pfn == 0 {
+		return -1
+	}
+	t.machine.frames.at(pfn).mapcount.Add(1)
+	tab.set(vpn&tableMask, mkPTE(pfn, v.bits(true)))
+	t.space.charge(v.file.rss(), 1)
+	return 1
+}
+
+// mapSpecial maps a page of the vdso or of the data pages beside it. Their
+// frames belong to the kernel; the page of the vdso counts as resident, those of
+// vvar do not (they are mapped by frame number, without a struct page). The
+// model gives neither a frame and counts neither. Precondition: tab.mu.
+func (t *Task) mapSpecial(v *vma, tab *table, vpn uint64) int {
+	tab.set(vpn&tableMask, mkPTE(zeroPFN, v.bits(false)&^pteW))
+	return 1
+}

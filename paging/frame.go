@@ -1,0 +1,124 @@
+package paging
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// frame describes a page frame: how many page-table entries map it and what it
+// holds. A frame is anonymous (freed with its last mapping) or belongs to the
+// page cache of a file (which keeps it).
+type frame struct {
+	mapcount atomic.Int32
+	kind     frameKind // set when the frame is taken, before it is mapped
+}
+
+type frameKind uint32
+
+const (
+	frameFree frameKind = iota
+	frameAnon
+	frameFile
+	frameShmem
+	frameZero // the zero page: not counted, never freed
+)
+
+// Frame numbers: 0 is no frame.
+const (
+	zeroPFN    = 1
+	firstPFN   = 2
+	chunkShift = 14
+	chunkSize  = 1 << chunkShift
+	maxChunks  = 1 << 16 // 2^30 frames: 4 TiB
+	cacheBatch = 64      // frames moved between a task and the pool at a time
+)
+
+// framePool hands out frames. The array grows in chunks as frames are first
+// used; a chunk is found without a lock.
+type framePool struct {
+	mu     sync.Mutex
+	free   []uint32 // mu: frames given back
+	next   uint32   // mu: first frame never used
+	chunks [maxChunks]atomic.Pointer[[chunkSize]frame]
+}
+
+func newFramePool() *framePool {
+	p := &framePool{next: firstPFN}
+	p.chunks[0].Store(new([chunkSize]frame))
+	p.at(zeroPFN).kind = frameZero
+	return p
+}
+
+// at returns the frame; it stays at its address for ever.
+func (p *framePool) at(pfn uint32) *frame {
+	return &p.chunks[pfn>>chunkShift].Load()[pfn&(chunkSize-1)]
+}
+
+// take appends up to n frames to dst; none when memory is exhausted.
+func (p *framePool) take(dst []uint32, n int) []uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k := min(n, len(p.free)); k > 0 {
+		dst = append(dst, p.free[len(p.free)-k:]...)
+		p.free = p.free[:len(p.free)-k]
+		return dst
+	}
+	for range n {
+		if p.next>>chunkShift >= maxChunks {
+			return dst
+		}
+		if c := &p.chunks[p.next>>chunkShift]; c.Load() == nil {
+			c.Store(new([chunkSize]frame))
+		}
+		dst = append(dst, p.next)
+		p.next++
+	}
+	return dst
+}
+
+func (p *framePool) give(frames []uint32) {
+	p.mu.Lock()
+	p.free = append(p.free, frames...)
+	p.mu.Unlock()
+}
+
+// frameCache is a task's own stock of free frames, so that faults of different
+// tasks do not meet at the pool.
+type frameCache struct {
+	pool *framePool
+	free []uint32
+}
+
+// alloc returns a frame of the kind with one mapping, or 0.
+func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
+	if len(c.free) == 0 {
+		c.free = c.pool.take(c.free, cacheBatch)
+		if len(c.free) == 0 {
+			return 0
+		}
+	}
+	pfn := c.free[len(c.free)-1]
+	c.free = c.free[:len(c.free)-1]
+	f := c.pool.at(pfn)
+	f.kind = kind
+	f.mapcount.Store(mapcount)
+	return pfn
+}
+
+// release gives a frame back.
+func (c *frameCache) release(pfn uint32) {
+	c.pool.at(pfn).kind = frameFree
+	c.free = append(c.free, pfn)
+	if len(c.free) >= 2*cacheBatch {
+		c.pool.give(c.free[cacheBatch:])
+		c.free = c.free[:cacheBatch]
+	}
+}
+
+// drain gives everything back.
+func (c *frameCache) drain() {
+	if len(c.free) > 0 {
+		c.pool.give(c.free)
+		c.free = nil
+	}
+}

@@ -1,0 +1,122 @@
+package paging
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Machine is one simulated computer: CPUs, frames, files and the tasks that run
+// on it. It is safe for concurrent use, except where a method says otherwise.
+type Machine struct {
+	cfg       Config
+	cpus      []*cpu
+	frames    *framePool
+	onFault   func(*FaultInfo)
+	nextSpace atomic.Uint32
+
+	filesMu sync.Mutex
+	files   map[fileKey]*File
+
+	anyShmem atomic.Bool
+	shmemMu  sync.Mutex
+	orphans  []*File // shmemMu
+
+	tasksMu sync.Mutex
+	tasks   map[*Task]struct{} // tasksMu
+	dead    taskStats          // tasksMu: of tasks that have ended
+
+	rss        rssCounter // of all spaces
+	tables     atomic.Int64
+	tablesHigh atomic.Int64
+}
+
+// New returns a machine without tasks. It returns the error of c.Validate.
+func New(c Config) (*Machine, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Machine{cfg: c, frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
+	for range c.CPUs {
+		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB)})
+	}
+	return m, nil
+}
+
+// Config is the configuration the machine was made with.
+func (m *Machine) Config() Config { return m.cfg }
+
+// CPUs is the number of processors.
+func (m *Machine) CPUs() int { return len(m.cpus) }
+
+// OnFault has f called for every fault, however it ended, after all locks are
+// dropped, from the goroutine of the task that faulted. Set it before the first
+// task runs. The FaultInfo is valid during the call.
+func (m *Machine) OnFault(f func(*FaultInfo)) { m.onFault = f }
+
+// liveSpaces lists the address spaces that tasks have.
+func (m *Machine) liveSpaces() []*Space {
+	m.tasksMu.Lock()
+	defer m.tasksMu.Unlock()
+	seen := map[*Space]bool{}
+	var out []*Space
+	for t := range m.tasks {
+		if !seen[t.space] {
+			seen[t.space] = true
+			out = append(out, t.space)
+		}
+	}
+	return out
+}
+
+// Stats are counts over all tasks that ever were, and the memory of those that
+// are.
+type Stats struct {
+	Minor, Major       uint64
+	Faults             [NumFaultKinds]uint64
+	Flushes            [NumFlushCauses]FlushStats
+	TLB                TLBStats
+	LostRaces          uint64 // faults that found the entry changed under the lock, or the mappings
+	RSS                RSS    // of all address spaces, added up
+	PeakRSS            uint64 // bytes: the most that sum has been
+	PageTableBytes     uint64 // of all address spaces, the root tables not counted
+	PeakPageTableBytes uint64
+}
+
+// Stats adds everything up. Call it while no task runs.
+func (m *Machine) Stats() Stats {
+	m.tasksMu.Lock()
+	all := m.dead
+	for t := range m.tasks {
+		all.add(&t.stats)
+	}
+	m.tasksMu.Unlock()
+	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, LostRaces: all.lostRaces,
+		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
+		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize}
+	for _, c := range m.cpus {
+		c.mu.Lock()
+		s.TLB.add(&c.tlb.stats)
+		c.mu.Unlock()
+	}
+	return s
+}
+
+// taskStats are the counts of one task; only its goroutine writes them.
+type taskStats struct {
+	minor, major uint64
+	faults       [NumFaultKinds]uint64
+	flushes      [NumFlushCauses]FlushStats
+	lostRaces    uint64
+}
+
+func (s *taskStats) add(o *taskStats) {
+	s.minor += o.minor
+	s.major += o.major
+	s.lostRaces += o.lostRaces
+	for i := range s.faults {
+		s.faults[i] += o.faults[i]
+	}
+	for i := range s.flushes {
+		s.flushes[i].add(&o.flushes[i])
+	}
+}

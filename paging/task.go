@@ -1,0 +1,236 @@
+package paging
+
+import "sync/atomic"
+
+// Task is a thread (task_struct). One goroutine uses a task at a time;
+// different tasks may run at once. Tasks that run at once on one CPU take
+// turns, a batch of references each.
+type Task struct {
+	machine  *Machine
+	space    *Space
+	proc     *process
+	pid      uint32
+	tid      uint32
+	onCPU    int
+	frames   frameCache
+	stats    taskStats
+	last     *vma     // the mapping of the last fault
+	lastList *vmaList // and the list it is of
+	near     [nearTables]nearTable
+}
+
+// process is what the threads of a process share beside the address space.
+type process struct {
+	threads map[*Task]struct{} // Machine.tasksMu
+}
+
+// nearTable remembers where the leaf table of a stretch of pages is.
+type nearTable struct {
+	key   uint64 // page number / 512, plus 1
+	prune uint64 // Space.prune when it was found
+	t     *table
+}
+
+const nearTables = 16
+
+// Ref is a run of accesses to one page: First, then one write if Writes > 0 and
+// First was none, then one fetch if Execs > 0 and First was none.
+type Ref struct {
+	VPN                  uint64
+	Reads, Writes, Execs uint32
+	Offset               uint16
+	First                Access
+}
+
+// PID is the process id.
+func (t *Task) PID() uint32 { return t.pid }
+
+// TID is the thread id.
+func (t *Task) TID() uint32 { return t.tid }
+
+// Machine is the machine it runs on.
+func (t *Task) Machine() *Machine { return t.machine }
+
+// Faults are the minor and major faults of this thread.
+func (t *Task) Faults() (minor, major uint64) { return t.stats.minor, t.stats.major }
+
+// RSS is the resident memory of its address space.
+func (t *Task) RSS() RSS { return t.space.rss.bytes() }
+
+// PeakRSS is the most bytes its address space has had resident (hiwater_rss).
+func (t *Task) PeakRSS() uint64 { return uint64(t.space.rss.high.Load()) << pageShift }
+
+// PageTableBytes is the memory of its page tables, the root not counted
+// (VmPTE of /proc/PID/status).
+func (t *Task) PageTableBytes() uint64 { return uint64(t.space.table.pages.Load()) * PageSize }
+
+// RunOn moves the task to a CPU and makes its address space current there.
+func (t *Task) RunOn(index int) {
+	t.onCPU = index
+	c := t.machine.cpus[index]
+	c.mu.Lock()
+	t.enter(c)
+	c.mu.Unlock()
+}
+
+// enter makes the space current on the CPU. Precondition: c.mu.
+func (t *Task) enter(c *cpu) {
+	if c.pending.Load() {
+		c.apply()
+	}
+	if c.load(t.space, t.onCPU) {
+		st := &t.stats.flushes[FlushSwitch]
+		st.Requests++
+		st.Full++
+		st.Local++
+	}
+}
+
+// Run performs references in order and returns how many. It stops after the
+// first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
+// performed and the outcome is OK. Steady state allocates nothing; a reference
+// that hits in the TLB takes no lock.
+func (t *Task) Run(refs []Ref) (int, Outcome) {
+	c := t.machine.cpus[t.onCPU]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.enter(c)
+	for i := range refs {
+		r := &refs[i]
+		if out := t.touch(c, r.VPN, r.First); out.Fatal() {
+			return i + 1, out
+		}
+		data, fetches := uint64(r.Reads)+uint64(r.Writes), uint64(r.Execs)
+		if r.First == Exec {
+			fetches--
+		} else {
+			data--
+		}
+		if r.Writes > 0 && r.First != Write {
+			if out := t.touch(c, r.VPN, Write); out.Fatal() {
+				return i + 1, out
+			}
+			data--
+		}
+		if r.Execs > 0 && r.First != Exec {
+			if out := t.touch(c, r.VPN, Exec); out.Fatal() {
+				return i + 1, out
+			}
+			fetches--
+		}
+		c.tlb.stats.lookups[0] += data
+		c.tlb.stats.lookups[1] += fetches
+	}
+	return len(refs), OK
+}
+
+// Access performs one access.
+func (t *Task) Access(addr uint64, a Access) Outcome {
+	c := t.machine.cpus[t.onCPU]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.enter(c)
+	return t.touch(c, addr>>pageShift, a)
+}
+
+// touch performs one access: TLB, else walk, else fault and again.
+// Precondition: c.mu.
+func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
+	if c.pending.Load() {
+		c.apply()
+	}
+	if c.tlb.lookup(c.asid, vpn, a) == tlbFound {
+		return OK
+	}
+	worst := OK
+	for {
+		if e, ok := t.walk(vpn, a); ok {
+			c.tlb.insert(c.asid, vpn, a, entryTLB(e))
+			return worst
+		}
+		out := t.fault(vpn, a)
+		if out.Fatal() {
+			return out
+		}
+		worst = max(worst, out)
+		if c.pending.Load() {
+			c.apply()
+		}
+	}
+}
+
+func entryTLB(e uint64) tlbEntry {
+	t := tlbEntry{pfn: ptePFN(e)}
+	if e&pteW != 0 {
+		t.flags |= tlbWrite
+	}
+	if e&pteD != 0 {
+		t.flags |= tlbDirty
+	}
+	if e&pteNX == 0 {
+		t.flags |= tlbExec
+	}
+	return t
+}
+
+// walk is the hardware: it finds the entry without a lock and, where it permits
+// the access, sets accessed (and dirty for a write).
+func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
+	tab := t.leaf(vpn)
+	if tab == nil {
+		return 0, false
+	}
+	p := &tab.ptes[vpn&tableMask]
+	for {
+		e := atomic.LoadUint64(p)
+		if e&pteP == 0 || a == Write && e&pteW == 0 || a == Exec && e&pteNX != 0 {
+			return 0, false
+		}
+		want := e | pteA
+		if a == Write {
+			want |= pteD
+		}
+		if want == e || atomic.CompareAndSwapUint64(p, e, want) {
+			return want, true
+		}
+	}
+}
+
+// leaf finds the leaf table of a page, by the tables found last.
+func (t *Task) leaf(vpn uint64) *table {
+	key := vpn>>tableShift + 1
+	n := &t.near[key%nearTables]
+	prune := t.space.prune.Load()
+	if n.key == key && n.prune == prune {
+		return n.t
+	}
+	tab := t.space.table.find(vpn)
+	if tab != nil {
+		*n = nearTable{key, prune, tab}
+	}
+	return tab
+}
+
+// Copy is the kernel reading or writing length bytes of user memory at addr for
+// the task (copy_from_user, copy_to_user): it faults pages in as the task would.
+// It returns how many bytes it reached, and the outcome that stopped it.
+func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
+	a := Read
+	if write {
+		a = Write
+	}
+	end := addr + length
+	if end < addr || end > taskSize {
+		return 0, SIGSEGV
+	}
+	c := t.machine.cpus[t.onCPU]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.enter(c)
+	for at := addr; at < end; at = at&^pageMask + PageSize {
+		if out := t.touch(c, at>>pageShift, a); out.Fatal() {
+			return at - addr, out
+		}
+	}
+	return length, OK
+}

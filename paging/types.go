@@ -1,0 +1,173 @@
+package paging
+
+import "fmt"
+
+// PageSize is the size of a page and of a page table in bytes.
+const (
+	PageSize  = 4096
+	pageShift = 12
+	pageMask  = PageSize - 1
+)
+
+// taskSize is the end of user addresses with 4 levels
+// (arch/x86/include/asm/page_64_types.h:TASK_SIZE_MAX).
+const taskSize = 1<<47 - PageSize
+
+// Access is the kind of an access.
+type Access uint8
+
+// The access kinds.
+const (
+	Read  Access = 1
+	Write Access = 2
+	Exec  Access = 3
+)
+
+func (a Access) String() string { return name([]string{"none", "read", "write", "fetch"}, int(a)) }
+
+// Prot is a protection as mmap(2) takes it.
+type Prot uint32
+
+// The protection bits.
+const (
+	ProtRead  Prot = 1
+	ProtWrite Prot = 2
+	ProtExec  Prot = 4
+
+	protRWX       = ProtRead | ProtWrite | ProtExec
+	protGrowsDown = 0x01000000
+	protGrowsUp   = 0x02000000
+)
+
+// String is "r-x".
+func (p Prot) String() string {
+	b := []byte("---")
+	for i, c := range "rwx" {
+		if p>>i&1 != 0 {
+			b[i] = byte(c)
+		}
+	}
+	return string(b)
+}
+
+// MapFlags are the flags of mmap(2).
+type MapFlags uint64
+
+// Flags of mmap(2), x86.
+const (
+	MapShared         MapFlags = 0x01
+	MapPrivate        MapFlags = 0x02
+	MapSharedValidate MapFlags = 0x03
+	MapFixed          MapFlags = 0x10
+	MapAnonymous      MapFlags = 0x20
+	MapGrowsDown      MapFlags = 0x100
+	MapLocked         MapFlags = 0x2000
+	MapNoReserve      MapFlags = 0x4000
+	MapPopulate       MapFlags = 0x8000
+	MapNonBlock       MapFlags = 0x10000
+	MapFixedNoReplace MapFlags = 0x100000
+
+	mapTypeMask = 0x0f
+)
+
+// Outcome is how an access, or a fault, ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	OK      Outcome = iota // no fault
+	Minor                  // fault resolved without I/O
+	Major                  // fault that waited for a file
+	SIGSEGV                // no mapping, or not permitted
+	SIGBUS                 // beyond the end of the file
+	OOM                    // no frame
+)
+
+func (o Outcome) String() string {
+	return name([]string{"OK", "minor", "major", "SIGSEGV", "SIGBUS", "OOM"}, int(o))
+}
+
+// Fatal says that the access did not happen.
+func (o Outcome) Fatal() bool { return o >= SIGSEGV }
+
+// FaultKind is the leaf of the fault tree that dealt with a fault.
+type FaultKind uint8
+
+// The leaves of the tree; see fault.go.
+const (
+	ZeroPage      FaultKind = iota // anonymous read: the shared zero page (do_anonymous_page)
+	DemandZero                     // anonymous write: a zeroed frame (do_anonymous_page)
+	FileRead                       // page of a file, with fault-around (do_read_fault)
+	FileCOW                        // first write to a private file page that was not mapped (do_cow_fault)
+	FileShared                     // first write to a shared file page that was not mapped (do_shared_fault)
+	CowCopy                        // write to a page that is shared: copied (wp_page_copy)
+	CowZero                        // write where the zero page was mapped: a zeroed frame (wp_page_copy)
+	CowReuse                       // write to a page with a sole owner: made writable (wp_page_reuse)
+	MkWrite                        // first write through a shared mapping of a file page (wp_page_shared)
+	Spurious                       // the entry permitted the access already
+	FaultSegv                      // refused: no mapping or not permitted
+	FaultBus                       // refused: beyond the end of the file
+	FaultOOM                       // refused: no frame
+	NumFaultKinds = iota
+)
+
+var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom"}
+
+func (k FaultKind) String() string { return name(faultNames, int(k)) }
+
+// FlushCause is why a TLB was flushed.
+type FlushCause uint8
+
+// The causes.
+const (
+	FlushMunmap FlushCause = iota
+	FlushMprotect
+	FlushMremap
+	FlushCOW
+	FlushMadvise
+	FlushFork
+	FlushExec
+	FlushExit
+	FlushSwitch // an address space came back to a CPU that had missed flushes of it, or to a recycled ASID
+	FlushTruncate
+	FlushBrk
+	FlushWriteProtect // msync and write-back make shared pages clean and read-only again
+	NumFlushCauses    = iota
+)
+
+var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "write_protect"}
+
+func (c FlushCause) String() string { return name(flushNames, int(c)) }
+
+// Errno is a Linux error number; 0 is success.
+type Errno uint16
+
+// The error numbers the model returns (include/uapi/asm-generic/errno*.h).
+const (
+	EPERM     Errno = 1
+	EIO       Errno = 5
+	EBADF     Errno = 9
+	EAGAIN    Errno = 11
+	ENOMEM    Errno = 12
+	EACCES    Errno = 13
+	EFAULT    Errno = 14
+	EBUSY     Errno = 16
+	EEXIST    Errno = 17
+	ENODEV    Errno = 19
+	EINVAL    Errno = 22
+	EOVERFLOW Errno = 75
+	EOPNOTSUP Errno = 95
+)
+
+var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
+	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUP: "EOPNOTSUPP"}
+
+func (e Errno) String() string {
+	if s, ok := errnoNames[e]; ok {
+		return s
+	}
+	return fmt.Sprintf("errno %d", uint16(e))
+}
+
+// pageUp rounds a length up to whole pages; it wraps to 0 as PAGE_ALIGN does.
+func pageUp(n uint64) uint64 { return (n + pageMask) &^ pageMask }

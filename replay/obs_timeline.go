@@ -1,0 +1,110 @@
+package replay
+
+import (
+	"github.com/vmtrace/vmtrace/paging"
+	"github.com/vmtrace/vmtrace/replay/result"
+)
+
+// firstStep is the first width of a bucket, in accesses.
+const firstStep = 1024
+
+// timeline keeps cumulative snapshots of the model's counters at the ends of
+// buckets of equal width. When it is full every second snapshot goes away and
+// the width doubles: memory is bounded whatever the length of the trace, and
+// since snapshots are cumulative nothing is lost but resolution.
+type timeline struct {
+	limit    int
+	step     uint64
+	boundary uint64 // accesses at which the open bucket is full
+	ends     []uint64
+	rows     []paging.Stats
+}
+
+func newTimeline(buckets int) *timeline {
+	limit := max(2, buckets&^1)
+	return &timeline{limit: limit, step: firstStep, boundary: firstStep}
+}
+
+// snapshot closes the open bucket after so many accesses.
+func (t *timeline) snapshot(accesses uint64, s paging.Stats) {
+	if len(t.ends) == t.limit {
+		t.halve()
+	}
+	t.ends = append(t.ends, accesses)
+	t.rows = append(t.rows, s)
+	for t.boundary <= accesses {
+		t.boundary += t.step
+	}
+}
+
+func (t *timeline) halve() {
+	n := 0
+	for i := 1; i < len(t.ends); i += 2 {
+		t.ends[n], t.rows[n] = t.ends[i], t.rows[i]
+		n++
+	}
+	t.ends, t.rows = t.ends[:n], t.rows[:n]
+	t.step *= 2
+	t.boundary = (t.boundary + t.step - 1) / t.step * t.step
+}
+
+// finish closes the last bucket where anything happened since the one before.
+func (t *timeline) finish(accesses uint64, s paging.Stats) {
+	if n := len(t.ends); n > 0 && t.ends[n-1] == accesses {
+		t.rows[n-1] = s
+		return
+	}
+	t.snapshot(accesses, s)
+}
+
+// quantity is one series: its name, unit, kind and where its value stands in
+// the counters.
+type quantity struct {
+	name, unit string
+	kind       result.SeriesKind
+	value      func(*paging.Stats) uint64
+}
+
+// quantities is the table of the series of the time line. Series that are zero
+// throughout are left out of the result.
+func quantities() []quantity {
+	q := []quantity{
+		{"rss.anon", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.Anon }},
+		{"rss.file", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.File }},
+		{"rss.shmem", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.Shmem }},
+		{"rss.swap", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.Swap }},
+		{"page_tables", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.PageTableBytes }},
+		{"tlb.lookups", "lookups", result.Count, func(s *paging.Stats) uint64 { return s.TLB.Lookups() }},
+		{"tlb.misses", "misses", result.Count, func(s *paging.Stats) uint64 { return s.TLB.Misses() }},
+	}
+	for k := range paging.NumFaultKinds {
+		q = append(q, quantity{"faults." + paging.FaultKind(k).String(), "faults", result.Count,
+			func(s *paging.Stats) uint64 { return s.Faults[k] }})
+	}
+	for c := range paging.NumFlushCauses {
+		q = append(q, quantity{"tlb.flushes." + paging.FlushCause(c).String(), "flushes", result.Count,
+			func(s *paging.Stats) uint64 { return s.Flushes[c].Requests }})
+	}
+	return q
+}
+
+// series turns the snapshots into the series of the result.
+func (t *timeline) series() []result.Series {
+	var out []result.Series
+	for _, q := range quantities() {
+		values := make([]uint64, len(t.rows))
+		var before, any uint64
+		for i := range t.rows {
+			v := q.value(&t.rows[i])
+			any |= v
+			if q.kind == result.Count {
+				v, before = v-before, v
+			}
+			values[i] = v
+		}
+		if any != 0 {
+			out = append(out, result.Series{Name: q.name, Unit: q.unit, Kind: q.kind, Values: values})
+		}
+	}
+	return out
+}
