@@ -1,0 +1,33 @@
+// Package reduce drops references that cannot change the answer.
+//
+//	w, err := trace.NewWriter(f, header)
+//	sink := reduce.New(w, 4) // exact for every memory of 4 frames or more
+//
+// # The rule
+//
+// Kaplan, Smaragdakis and Wilson, "Trace reduction for virtual memory
+// simulations", SIGMETRICS 1999 (SAD): a reference may go when fewer than K
+// distinct pages lie between the references to the same page before and after
+// it. Page and access are then in the K most recent all the while, so an
+// LRU-managed structure of K entries or more cannot tell. That holds for every
+// LRU memory of K frames or more, and for every LRU set-associative TLB of K ways
+// or more, since a set sees a subset of the pages.
+//
+// Data references and instruction fetches of one page count as two pages, as a
+// TLB with separate first levels sees them; the condition only becomes stricter.
+//
+// # Never dropped
+//
+//   - The first write to a page since the last barrier: it may fault although
+//     reads before it did not.
+//   - Anything across a barrier: every event and every change of thread.
+//
+// The accesses of a dropped reference are added to the next reference of the
+// same page, so all counts stay what they were. That reference keeps its own
+// first access; a folded write is then performed after it, which changes nothing
+// since the page has been written before.
+//
+// # Not exact
+//
+// For structures that are not LRU or hold fewer than K pages.
+package reduce
