@@ -48,7 +48,7 @@ func (t *TextReader) readHeader(rest string) error {
 	if t.seq != 0 || len(t.refs) > 0 {
 		return errors.New("the header comes before the first record")
 	}
-	h := new(Header)
+	h := &Header{Version: Version, Origin: "text", ABI: ABIX8664} // what a line by hand leaves out
 	if err := json.Unmarshal([]byte(rest), h); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
@@ -350,7 +350,7 @@ func parseCall(e *Event, s string) error {
 	}
 	rest, ok = strings.CutPrefix(strings.TrimSpace(rest), "=")
 	if !ok {
-		return errors.New("syscall: the result is missing: expected = 0x...")
+		return errors.New("syscall: the result is missing: expected = and a number")
 	}
 	ret, rest, _ := strings.Cut(strings.TrimSpace(rest), " ")
 	v, err := number(ret)

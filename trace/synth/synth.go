@@ -3,6 +3,7 @@ package synth
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/vmtrace/vmtrace/trace"
@@ -46,7 +47,8 @@ func Names() string {
 	return strings.Join(names, ", ")
 }
 
-func (p Params) validate() error {
+// Validate returns an error when a parameter is out of range.
+func (p Params) Validate() error {
 	switch {
 	case p.Pages < 1 || p.Pages > maxPages:
 		return fmt.Errorf("%d pages: must be 1 to %d", p.Pages, maxPages)
@@ -71,13 +73,18 @@ const (
 	accessSize = 8
 )
 
+// Known says whether there is a generator of that name.
+func Known(name string) bool {
+	return slices.ContainsFunc(Generators, func(g Generator) bool { return g.Name == name })
+}
+
 // Generate writes the named workload into the sink that open returns, and
 // closes it: a process maps Pages of private anonymous memory and makes Refs
 // single accesses to it.
 func Generate(name string, p Params, open func(trace.Header) (trace.Sink, error)) error {
 	for i := range Generators {
 		if Generators[i].Name == name {
-			if err := p.validate(); err != nil {
+			if err := p.Validate(); err != nil {
 				return err
 			}
 			return Generators[i].write(p, open)
