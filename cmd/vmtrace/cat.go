@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/pflag"
+	"github.com/vmtrace/vmtrace/trace"
+)
+
+var catCommand = &command{
+	name: "cat", args: "[flags] TRACE", minArgs: 1, maxArgs: 1,
+	short: "print a trace as text",
+	long: `
+Prints the text twin of a trace, one record per line. The text is lossless: vmtrace convert
+makes the same trace of it again.
+
+Examples:
+  vmtrace cat traces/gzip.vmt | head -50
+  vmtrace cat --events traces/fork.vmt           only what is not a reference
+  vmtrace cat x.vmt | grep mprotect`,
+	setup: func(fs *pflag.FlagSet) action {
+		events := fs.Bool("events", false, "leave the references out (the text is then no longer lossless)")
+		return func(ctx context.Context, args []string, std stdio) error {
+			src, err := trace.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer src.Close()
+			buf := bufio.NewWriterSize(std.out, 1<<16)
+			w, err := trace.NewTextWriter(buf, *src.Header())
+			if err != nil {
+				return err
+			}
+			if err := copyTrace(ctx, w, src, !*events); err != nil {
+				return err
+			}
+			if err := w.Close(); err != nil {
+				return err
+			}
+			warnAll(src.Warnings(), std)
+			return buf.Flush()
+		}
+	},
+}
+
+// copyTrace copies records until the end or until ctx is cancelled; without
+// refs it leaves the references out.
+func copyTrace(ctx context.Context, dst trace.Sink, src trace.Source, refs bool) error {
+	for {
+		b, err := src.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if b.Event != nil {
+			err = dst.Event(b.Event)
+		} else if refs {
+			err = dst.Refs(b.Thread, b.Refs, b.IPs)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,37 @@
+// Vmtrace replays memory accesses and system calls of a program through a model
+// of the Linux memory manager, and shows its page faults, resident memory and TLB
+// flushes.
+//
+//	vmtrace record -o ls.vmt -- ls -l      record a program
+//	vmtrace report ls.vmt -o out           see its paging behaviour in out/report.html
+//
+// # Commands
+//
+//	record    run a program and write a trace while it runs
+//	convert   turn text into a .vmt trace and back
+//	gen       make a synthetic trace
+//	info      what is in a trace
+//	cat       print a trace as text
+//	replay    run a trace through the memory manager and count
+//	report    draw the paging behaviour: one HTML file and its figures
+//	validate  the live kernel against the model, side by side
+//	doctor    which recorders work on this machine, and what is missing
+//
+// vmtrace COMMAND --help explains a command; its examples are checked by a test.
+//
+// # Streams and exit statuses
+//
+// Results go to standard output, everything else to standard error. The file
+// name - is a stream, so that commands can be joined:
+//
+//	vmtrace gen zipf -o - | vmtrace replay -
+//
+// The exit status is 0 when the work was done, 1 when it failed, 2 for a mistake
+// on the command line, 3 when a gate did not hold (validate). After record it is
+// that of the program. On a terminal long work shows its progress; elsewhere
+// nothing but errors and warnings is said.
+//
+// # Adding a command
+//
+// One file with a command value, one row in the table of command.go.
+package main

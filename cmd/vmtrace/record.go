@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/vmtrace/vmtrace/report"
+	"github.com/vmtrace/vmtrace/trace"
+	"github.com/vmtrace/vmtrace/trace/capture"
+)
+
+var recordCommand = &command{
+	name: "record", args: "[flags] -- PROGRAM [ARGUMENT...]", minArgs: 1, maxArgs: -1,
+	short: "run a program and write a trace while it runs",
+	long: `
+Runs PROGRAM, with its own input, output and environment, under a recorder, and writes every
+memory access and system call of it and of its children to a trace. Ctrl-C, a crash or a
+failing program leave a readable trace; the exit status is the program's.
+
+Examples:
+  vmtrace record -- gzip -9 -k -f file           writes gzip.vmt
+  vmtrace record -o sort.vmt -- sort big.txt >/dev/null
+  vmtrace record --duration 10s -o srv.vmt -- ./server
+  vmtrace doctor                                 which recorders work here`,
+	setup: func(fs *pflag.FlagSet) action {
+		out := fs.StringP("output", "o", "", "trace to write (default PROGRAM.vmt)")
+		tool := fs.String("tool", "auto", "recorder: auto, "+strings.Join(toolNames(), ", "))
+		reduce := fs.Int("reduce", 4, "fold references by the exact reduction with this `K`: exact for every memory and every TLB of at least K ways; 0 keeps all")
+		ip := fs.Bool("ip", false, "record the instruction pointer of each reference")
+		var maxSize size
+		fs.Var(&maxSize, "max-size", "stop recording when the trace has this size (default no limit)")
+		duration := fs.Duration("duration", 0, "stop recording after this `time`, e.g. 10s (default no limit)")
+		return func(ctx context.Context, args []string, io stdio) error {
+			if *reduce < 0 {
+				return usagef("--reduce %d: must be 0 or more", *reduce)
+			}
+			if *out == "" {
+				*out = filepath.Base(args[0]) + ".vmt"
+			}
+			if *out == "-" {
+				return usagef("-o -: the program's own output goes there; name a file")
+			}
+			opts := capture.Options{Command: args, Stdin: io.in, Stdout: io.out, Stderr: io.err,
+				Reduce: *reduce, IP: *ip, MaxBytes: int64(maxSize), Duration: *duration}
+			return record(ctx, *tool, *out, opts, io)
+		}
+	},
+}
+
+func toolNames() []string {
+	names := make([]string, len(capture.Tools))
+	for i, t := range capture.Tools {
+		names[i] = t.Name
+	}
+	return names
+}
+
+// record runs one recording and tells how it ended. The error carries the exit
+// status of the program.
+func record(ctx context.Context, tool, out string, opts capture.Options, io stdio) error {
+	t, err := chooseTool(tool, io)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	line := newStatusLine(io.err)
+	defer line.clear()
+	began := time.Now()
+	opts.Progress = func(p capture.Progress) {
+		rate := float64(p.Accesses) / time.Since(began).Seconds()
+		line.printf("%s: %s accesses, %s/s, %s written", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)))
+	}
+	res, err := t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+	line.clear()
+	if err != nil {
+		if info, e := f.Stat(); e == nil && info.Size() == 0 {
+			os.Remove(out) // nothing was recorded
+		}
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, w := range res.Warnings {
+		fmt.Fprintf(io.err, "vmtrace: warning: %s\n", w)
+	}
+	tellRecorded(out, res, io)
+	if res.ExitCode != 0 {
+		return statusError{res.ExitCode}
+	}
+	return nil
+}
+
+func tellRecorded(out string, res capture.Result, io stdio) {
+	p := res.Progress
+	size := p.Bytes
+	if info, err := os.Stat(out); err == nil {
+		size = info.Size()
+	}
+	fmt.Fprintf(io.err, "vmtrace: %s: %s accesses in %s", out, report.SI(p.Accesses), report.Bytes(uint64(size)))
+	if p.Accesses > 0 {
+		fmt.Fprintf(io.err, " (%.3g bytes per access)", float64(size)/float64(p.Accesses))
+	}
+	if res.Stopped != "" {
+		fmt.Fprintf(io.err, ", stopped by %s", res.Stopped)
+	}
+	switch {
+	case res.Signal != 0:
+		fmt.Fprintf(io.err, "; the program was ended by signal %d", res.Signal)
+	case res.ExitCode != 0:
+		fmt.Fprintf(io.err, "; the program's exit status was %d", res.ExitCode)
+	}
+	fmt.Fprintln(io.err)
+}
+
+// chooseTool finds the recorder by name; auto takes the first that can run
+// here and says which.
+func chooseTool(name string, io stdio) (*capture.Tool, error) {
+	var missing []error
+	for i := range capture.Tools {
+		t := &capture.Tools[i]
+		if name != "auto" && name != t.Name {
+			continue
+		}
+		err := t.Check()
+		if err == nil {
+			if name == "auto" {
+				fmt.Fprintf(io.err, "vmtrace: recording with %s: %s\n", t.Name, t.Help)
+			}
+			return t, nil
+		}
+		missing = append(missing, fmt.Errorf("%s: %w", t.Name, err))
+	}
+	if missing == nil {
+		return nil, usagef("--tool %s: there are auto, %s", name, strings.Join(toolNames(), ", "))
+	}
+	return nil, fmt.Errorf("no recorder can run here: %w", errors.Join(missing...))
+}

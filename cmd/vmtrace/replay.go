@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+	"github.com/vmtrace/vmtrace/replay"
+	"github.com/vmtrace/vmtrace/replay/result"
+	"github.com/vmtrace/vmtrace/report"
+	"github.com/vmtrace/vmtrace/trace"
+)
+
+var replayCommand = &command{
+	name: "replay", args: "[flags] TRACE", minArgs: 1, maxArgs: 1,
+	short: "run a trace through the memory manager and count",
+	long: `
+Replays every reference, system call and process event of the trace, in order, through a
+Linux-like memory manager and prints what it counted. TRACE is a .vmt file or its text
+twin; - is standard input.
+
+Examples:
+  vmtrace replay traces/gzip.vmt                 a table for people
+  vmtrace replay --json traces/gzip.vmt          the same for programs
+  vmtrace replay --page-cache cold x.vmt         what if no file were in memory yet
+  vmtrace replay --explain 20 x.vmt              the first 20 faults, one line each
+  vmtrace gen zipf -o - | vmtrace replay -       straight from a generator
+  vmtrace replay --json x.vmt | jq .totals.faults`,
+	setup: func(fs *pflag.FlagSet) action {
+		model := modelFlags(fs)
+		asJSON := fs.Bool("json", false, "print the result as JSON")
+		check := fs.Bool("check", false, "recount the whole model while replaying: fails on any contradiction")
+		explain := fs.Int("explain", 0, "print the first `N` faults as they happen, on standard error")
+		buckets := fs.Int("buckets", 0, "most points of the time line (default 1000)")
+		return func(ctx context.Context, args []string, io stdio) error {
+			opts, err := model()
+			if err != nil {
+				return err
+			}
+			opts.Check, opts.Buckets = *check, *buckets
+			if *explain > 0 {
+				opts.Explain = explainer(io.err, *explain)
+			}
+			run, err := replayFile(ctx, args[0], opts, io)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return run.Write(io.out)
+			}
+			return report.Text(io.out, run)
+		}
+	},
+}
+
+// replayFile replays the trace at path ("-" is standard input).
+func replayFile(ctx context.Context, path string, opts replay.Options, io stdio) (*result.Run, error) {
+	src, err := trace.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	line := newStatusLine(io.err)
+	defer line.clear()
+	opts.Path = path
+	opts.Progress = func(p replay.Progress) {
+		line.printf("%s: %s accesses, %s faults", path, report.SI(p.Accesses), report.SI(p.Faults))
+	}
+	run, err := replay.Run(ctx, src, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return run, nil
+}
+
+// loadRun returns the result in the file, replaying it first if it is a trace.
+func loadRun(ctx context.Context, path string, opts replay.Options, io stdio) (*result.Run, error) {
+	saved, err := looksLikeResult(path)
+	if err != nil {
+		return nil, err
+	}
+	if saved {
+		return result.ReadFile(path)
+	}
+	return replayFile(ctx, path, opts, io)
+}
+
+// looksLikeResult tells a saved result (JSON) from a trace by its first byte.
+func looksLikeResult(path string) (bool, error) {
+	if path == "-" {
+		return false, nil
+	}
+	head, err := readHead(path, 64)
+	return bytes.HasPrefix(bytes.TrimSpace(head), []byte("{")), err
+}
+
+// explainer prints the first n faults, one line each.
+func explainer(w io.Writer, n int) func(replay.Step) {
+	return func(s replay.Step) {
+		if n == 0 {
+			return
+		}
+		n--
+		f := s.Fault
+		fmt.Fprintf(w, "record %d, thread %d of process %d: %v of %#x in %s %v (%#x-%#x) -> %v, %v, %d entries made present\n",
+			s.Record, s.TID, s.PID, f.Access, f.Addr, f.Name, f.Prot, f.Start, f.End, f.Kind, f.Outcome, f.Pages)
+	}
+}
