@@ -3,46 +3,51 @@ package paging
 // SetBrk says where the heap begins and ends: at the start of a program, or
 // when a recording tells.
 func (t *Task) SetBrk(start, end uint64) {
-	s := t.space
-	s.mu.Lock()
+	s := t.begin()
 	s.startBrk, s.brk = start, end
-	s.mu.Unlock()
+	s.unlock(t)
 }
 
 // Brk moves the end of the heap, after Linux 6.1 mm/mmap.c:brk. It returns the
-// new end, or the old one where the move is refused: below the start, or into
-// (or within a guard gap of) the next mapping.
+// new end, or the old one where the move is refused: below the start, into (or
+// within a guard gap of) the next mapping, above the limit of locked memory, or
+// down over pages that are not mapped any more.
 func (t *Task) Brk(addr uint64) uint64 {
-	s := t.space
-	s.mu.Lock()
+	s := t.begin()
 	old := s.brk
-	if addr < s.startBrk || addr >= taskSize {
-		s.mu.Unlock()
-		return old
-	}
 	from, to := pageUp(old), pageUp(addr)
+	ok := addr >= s.startBrk
 	switch {
-	case from == to:
-	case to < from:
-		if s.unmap(t, FlushBrk, to, from) != 0 {
-			s.mu.Unlock()
-			return old
-		}
+	case !ok || from == to:
+	case addr <= old:
+		ok = s.list().overlaps(to, from) && s.unmap(t, FlushBrk, to, from-to) == 0
 	default:
-		l := s.list()
-		if i := l.find(from); i < len(l) && to+PageSize > l[i].gapStart() || len(l) > maxMapCount {
-			s.mu.Unlock()
-			return old
-		}
-		v := &vma{start: from, end: to, flags: protFlags(ProtRead|ProtWrite) | vmMayAll | s.defFlags, pgoff: from >> pageShift, anon: &anonMark{}, name: "[heap]"}
-		i := l.find(from)
-		s.publish(l.replaced(i, i, v).join(i, i+1))
+		ok = s.growHeap(from, to)
+	}
+	if !ok {
+		s.unlock(t)
+		return old
 	}
 	s.brk = addr
 	locked := s.defFlags&vmLocked != 0 && to > from
-	s.mu.Unlock()
+	s.unlock(t)
 	if locked {
-		t.populate(from, to)
+		t.populate(from, to, false)
 	}
 	return addr
+}
+
+// growHeap is do_brk_flags with the checks before it: the heap's last mapping
+// grows if it can, otherwise there is a new one. Nothing else merges.
+// Precondition: s.mu.
+func (s *Space) growHeap(from, to uint64) bool {
+	l := s.list()
+	v := &vma{start: from, end: to, flags: protFlags(ProtRead|ProtWrite) | vmMayAll | vmAccount | s.defFlags, pgoff: from >> pageShift, name: regionNames[Heap]}
+	i := l.find(from)
+	if to > taskSize || to < from || len(l) > maxMapCount || !s.mayLock(v.flags, v.pages()) || i < len(l) && to+PageSize > l[i].gapStart() {
+		return false
+	}
+	below := i > 0 && l[i-1].end > s.startBrk && continues(l[i-1], v) && l[i-1].accepts(v, nil)
+	s.publish(l.replaced(i, i, v).absorb(i, below, false))
+	return true
 }

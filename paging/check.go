@@ -6,12 +6,12 @@ import (
 )
 
 // Check recounts everything and compares it with what is counted along the
-// way: mappings in order and apart, entries inside mappings and no more
-// permissive than they, resident pages by kind, map counts of every frame, free
-// frames, table pages, and TLB entries against the page tables. It returns the
-// first contradiction. Call it while no task runs.
+// way: mappings in order and apart; entries inside mappings and as permissive as they; resident
+// pages by kind; map counts of every frame; free frames; page caches; table
+// pages; and TLB entries against the page tables. It returns the first
+// contradiction. Call it while no task runs.
 func (m *Machine) Check() error {
-	c := checker{m: m, mapped: map[uint32]int32{}}
+	c := checker{m: m, mapped: map[uint32]int32{}, shmem: map[*File]int{}, cached: map[uint32]bool{}}
 	m.applyFlushes()
 	for _, s := range m.liveSpaces() {
 		if err := c.space(s); err != nil {
@@ -25,6 +25,9 @@ func (m *Machine) Check() error {
 	}
 	if got := m.tables.Load(); got != c.tables {
 		return fmt.Errorf("page tables of all spaces: counted %d, found %d", got, c.tables)
+	}
+	if err := c.caches(); err != nil {
+		return err
 	}
 	if err := c.frames(); err != nil {
 		return err
@@ -44,6 +47,8 @@ func (m *Machine) applyFlushes() {
 type checker struct {
 	m      *Machine
 	mapped map[uint32]int32 // entries of each frame
+	shmem  map[*File]int    // mappings of shared anonymous memory
+	cached map[uint32]bool  // frames of page caches
 	rss    [numRSS]int64
 	tables int64
 }
@@ -55,11 +60,17 @@ func (c *checker) space(s *Space) error {
 			return fmt.Errorf("mapping %#x-%#x after %#x", v.start, v.end, end)
 		}
 		end = v.end
+		if v.file != nil && v.file.shmem {
+			c.shmem[v.file]++
+		}
+	}
+	for _, f := range s.gone {
+		c.shmem[f]++ // not settled yet
 	}
 	var rss [numRSS]int64
 	var err error
 	tables := int64(0)
-	s.table.tables(0, 1<<(tableShift*s.table.levels), func(base uint64, t *table) {
+	s.table.tables(0, s.table.limit(), func(base uint64, t *table) {
 		tables++
 		used := 0
 		for i := range t.ptes {
@@ -93,30 +104,19 @@ func (c *checker) space(s *Space) error {
 	return nil
 }
 
-// countDirs counts the upper tables below a directory.
-func countDirs(d *dir) int64 {
-	if d.dirs == nil {
-		return 0
-	}
-	n := int64(0)
-	for i := range d.dirs {
-		if next := d.dirs[i].Load(); next != nil {
-			n += 1 + countDirs(next)
-		}
-	}
-	return n
-}
-
 // entry checks one entry against its mapping and counts its frame.
 func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 	v := s.list().at(vpn << pageShift)
 	if v == nil {
 		return fmt.Errorf("entry %#x of page %#x outside of all mappings", e, vpn)
 	}
-	if e&pteP != 0 && (e&pteW != 0 && v.flags&vmWrite == 0 || e&pteNX == 0 && v.flags&vmExec == 0 || v.flags&(vmRead|vmWrite|vmExec) == 0) {
-		return fmt.Errorf("entry %#x of page %#x permits more than its mapping %s %v", e, vpn, v.Name(), v.prot())
+	if e&pteP != 0 && (e&pteW != 0 && v.flags&vmWrite == 0 || e&pteNX == 0 && v.flags&vmExec == 0) || e&pteP != 0 != v.accessible() {
+		return fmt.Errorf("entry %#x of page %#x does not suit its mapping %s %v", e, vpn, v.Name(), v.prot())
 	}
 	f := c.m.frames.at(ptePFN(e))
+	if e&pteExclusive != 0 && (f.kind != frameAnon || f.mapcount.Load() != 1) {
+		return fmt.Errorf("entry %#x of page %#x is exclusive, its frame of kind %d has %d mappings", e, vpn, f.kind, f.mapcount.Load())
+	}
 	switch f.kind {
 	case frameFree:
 		return fmt.Errorf("entry %#x of page %#x maps a free frame", e, vpn)
@@ -126,8 +126,8 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 		}
 		return nil
 	case frameAnon:
-		if e&pteW != 0 && v.private() && f.mapcount.Load() != 1 {
-			return fmt.Errorf("page %#x is writable and its frame has %d mappings", vpn, f.mapcount.Load())
+		if e&pteW != 0 && e&pteExclusive == 0 || !v.private() || v.anon.Load() == nil {
+			return fmt.Errorf("entry %#x of page %#x of %s holds an anonymous frame", e, vpn, v.Name())
 		}
 	default:
 		if e&pteW != 0 && v.private() {
@@ -139,6 +139,46 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 	}
 	c.mapped[ptePFN(e)]++
 	rss[f.kind.rss()]++
+	return nil
+}
+
+// caches recounts the page cache of every file and the mappings of shared
+// anonymous memory.
+func (c *checker) caches() error {
+	files := []*File{}
+	for _, f := range c.m.files {
+		files = append(files, f)
+	}
+	for f, n := range c.shmem {
+		if f.maps != n {
+			return fmt.Errorf("shared anonymous memory: counted %d mappings, found %d", f.maps, n)
+		}
+		files = append(files, f)
+	}
+	for _, f := range files {
+		n := int64(0)
+		var err error
+		f.chunks.Range(func(at, chunk any) bool {
+			for i := range chunk.(*[cacheChunk]atomic.Uint32) {
+				pfn := chunk.(*[cacheChunk]atomic.Uint32)[i].Load()
+				if pfn == 0 {
+					continue
+				}
+				n++
+				if c.cached[pfn] {
+					err = fmt.Errorf("frame %d is in the page cache twice", pfn)
+				}
+				c.cached[pfn] = true
+			}
+			return err == nil
+		})
+		switch {
+		case err != nil:
+			return err
+		case n != f.cached.Load():
+			return fmt.Errorf("page cache of %s: counted %d frames, found %d", f.path, f.cached.Load(), n)
+		}
+	}
 	return nil
 }
 
@@ -173,6 +213,8 @@ func (c *checker) frames() error {
 			return fmt.Errorf("frame %d: counted %d mappings, found %d", pfn, f.mapcount.Load(), c.mapped[pfn])
 		case f.kind == frameAnon && c.mapped[pfn] == 0:
 			return fmt.Errorf("anonymous frame %d is mapped nowhere and not free", pfn)
+		case (f.kind == frameFile || f.kind == frameShmem) != c.cached[pfn]:
+			return fmt.Errorf("frame %d: kind %d, in a page cache: %v", pfn, f.kind, c.cached[pfn])
 		}
 	}
 	return nil

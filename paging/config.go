@@ -1,6 +1,9 @@
 package paging
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Config configures a Machine. Start from DefaultConfig.
 type Config struct {
@@ -11,7 +14,12 @@ type Config struct {
 	FaultAround uint64     // bytes mapped around a read fault, a power of two; PageSize = off
 	Cache       CacheState // of file pages before the run
 	Locking     Locking    // of faults
+	NoZeroPage  bool       // reads of fresh anonymous memory get a frame of their own (mm_forbids_zeropage)
+	LockedLimit uint64     // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
+
+// NoLimit is a limit that nothing reaches (RLIM_INFINITY).
+const NoLimit = math.MaxUint64
 
 // CacheState says whether file pages are in memory before the run.
 type CacheState uint8
@@ -64,9 +72,11 @@ func parse[T ~uint8](names []string, s string) (T, error) {
 
 const maxCPUs = 64
 
-// DefaultConfig is Linux 6.1 on x86-64 with 4 CPUs and a warm page cache.
+// DefaultConfig is Linux 6.1 on x86-64 with 4 CPUs, a warm page cache and the
+// kernel's own limit of locked memory (include/uapi/linux/resource.h:
+// MLOCK_LIMIT).
 func DefaultConfig() Config {
-	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10}
+	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10, LockedLimit: 8 << 20}
 }
 
 // Validate returns an error that names the field and what it may be.

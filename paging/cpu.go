@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -18,10 +19,11 @@ type cpu struct {
 	slots   [numASIDs]asidUse // mu: who has which ASID
 	nextUse int               // mu: slot to recycle next
 
-	pending atomic.Bool // queue is not empty
-	queueMu sync.Mutex  // innermost lock
-	queue   []flushRequest
-	_       [64]byte // CPUs do not share cache lines
+	pending atomic.Bool    // queue is not empty
+	spare   []flushRequest // mu: the array of the last queue, to be used again
+	queueMu sync.Mutex     // innermost lock
+	queue   []flushRequest // queueMu
+	_       [64]byte       // CPUs do not share cache lines
 }
 
 // numASIDs is the number of address spaces a CPU keeps entries of at a time
@@ -44,27 +46,34 @@ type flushRequest struct {
 func (c *cpu) apply() {
 	c.queueMu.Lock()
 	queue := c.queue
-	c.queue = c.queue[:0:0]
+	c.queue = c.spare[:0]
 	c.pending.Store(false)
 	c.queueMu.Unlock()
 	for _, r := range queue {
 		c.flush(r)
 	}
+	c.spare = queue
 }
 
-// flush carries out one request. Precondition: c.mu.
+// flush carries out one request (flush_tlb_func). A request of pages is enough
+// only if the CPU has seen every flush before it; otherwise the whole ASID
+// goes. Precondition: c.mu.
 func (c *cpu) flush(r flushRequest) {
 	for i := range c.slots {
-		if c.slots[i].id != r.id {
+		slot := &c.slots[i]
+		if slot.id != r.id {
 			continue
 		}
-		asid := uint16(i + 1)
-		if r.start == r.end {
-			c.tlb.flushASID(asid)
-		} else {
-			c.tlb.flushRange(asid, r.start, r.end)
+		if r.gen <= slot.gen {
+			return // a full flush, or the switch to the space, was later
 		}
-		c.slots[i].gen = max(c.slots[i].gen, r.gen)
+		if asid := uint16(i + 1); r.start != r.end && r.gen == slot.gen+1 {
+			c.tlb.flushRange(asid, r.start, r.end)
+		} else {
+			c.tlb.flushASID(asid)
+		}
+		slot.gen = r.gen
+		return
 	}
 }
 
@@ -76,9 +85,8 @@ func (c *cpu) enqueue(r flushRequest) {
 }
 
 // load makes a space current (arch/x86/mm/tlb.c:switch_mm_irqs_off,
-// choose_new_asid). It returns whether an ASID had to be flushed: the space had
-// been flushed elsewhere meanwhile, or the ASID was somebody else's.
-// Precondition: c.mu.
+// choose_new_asid). It returns whether its ASID was flushed: the space had been
+// flushed elsewhere meanwhile, or it got a new ASID. Precondition: c.mu.
 func (c *cpu) load(s *Space, index int) (flushed bool) {
 	if c.space == s {
 		return false
@@ -87,26 +95,19 @@ func (c *cpu) load(s *Space, index int) (flushed bool) {
 		c.space.cpus.And(^(1 << index))
 	}
 	c.space = s
-	s.cpus.Or(1 << index)
+	s.cpus.Or(1 << index) // before the count is read: see flushPages
 	gen := s.tlbGen.Load()
-	for i := range c.slots {
-		if c.slots[i].id == s.id {
-			c.asid = uint16(i + 1)
-			if c.slots[i].gen == gen {
-				return false
-			}
-			c.slots[i].gen = gen
-			c.tlb.flushASID(c.asid)
-			return true
-		}
+	i := slices.IndexFunc(c.slots[:], func(u asidUse) bool { return u.id == s.id })
+	if i >= 0 && c.slots[i].gen == gen {
+		c.asid = uint16(i + 1)
+		return false
 	}
-	i := c.nextUse
-	c.nextUse = (i + 1) % numASIDs
-	used := c.slots[i].id != 0
+	if i < 0 {
+		i = c.nextUse
+		c.nextUse = (i + 1) % numASIDs
+	}
 	c.slots[i] = asidUse{s.id, gen}
 	c.asid = uint16(i + 1)
-	if used {
-		c.tlb.flushASID(c.asid)
-	}
-	return used
+	c.tlb.flushASID(c.asid)
+	return true
 }

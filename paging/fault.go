@@ -8,7 +8,7 @@ import "sync/atomic"
 //	mapping?      none, or below a stack that may not grow    -> SIGSEGV
 //	permitted?    no                                          -> SIGSEGV
 //	entry empty
-//	  anonymous   read                                        -> zero page
+//	  anonymous   read                                        -> zero page (zeroed frame with NoZeroPage)
 //	              write                                       -> zeroed frame
 //	  file        beyond its end                              -> SIGBUS
 //	              read                                        -> the page, and its neighbours
@@ -24,9 +24,13 @@ import "sync/atomic"
 //
 // The entry is decided on and changed under the lock of its leaf table. The
 // mapping is looked up without a lock before; once the table is locked the list
-// of mappings is compared: if it has changed the fault begins anew. Whoever
-// changes mappings publishes the new list first and then visits the entries
-// under the table locks, so an entry made by the old list is always seen.
+// of mappings is compared: if the mapping has changed the fault begins anew.
+// Whoever changes mappings publishes the new list first and then visits the
+// entries under the table locks, so an entry made by the old list is always
+// seen. A fault takes the mmap lock, for reading, in three rare cases: to make a
+// page table, to give a mapping its anon_vma, and before it is refused, so that
+// a change under way (a MAP_FIXED mapping in place of another) is waited for
+// as Linux waits for it.
 
 // FaultInfo describes one fault, for observers.
 type FaultInfo struct {
@@ -42,25 +46,25 @@ type FaultInfo struct {
 	Pages      int    // entries made present
 }
 
-// stackLimit is RLIMIT_STACK and stackGap the guard gap below a growing stack,
-// in bytes (mm/mmap.c:stack_guard_gap).
+// Outcomes of an attempt at a fault that has not ended: something has to happen
+// without the locks of the attempt.
 const (
-	stackLimit = 8 << 20
-	stackGap   = 256 * PageSize
+	outGrow Outcome = 0x80 + iota // the stack has to grow first
+	outBusy                       // the file is being cut
 )
 
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
-	s := t.space
-	switch t.machine.cfg.Locking {
-	case LockGlobal:
-		s.faultMu.Lock()
-		defer s.faultMu.Unlock()
-	case LockMM:
-		s.mu.RLock()
-		defer s.mu.RUnlock()
+	v, kind, out, pages := t.attempt(vpn, a)
+	for out >= outGrow {
+		if out == outBusy {
+			v.file.await(t)
+		} else if !t.growStack(vpn << pageShift) {
+			v, kind, out = nil, FaultSegv, SIGSEGV
+			break
+		}
+		v, kind, out, pages = t.attempt(vpn, a)
 	}
-	v, kind, out, pages := t.handle(vpn, a)
 	t.stats.faults[kind]++
 	switch out {
 	case Minor:
@@ -78,34 +82,75 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	return out
 }
 
+// attempt takes the lock of the locking design around handle.
+func (t *Task) attempt(vpn uint64, a Access) (v *vma, kind FaultKind, out Outcome, pages int) {
+	s := t.space
+	switch t.machine.cfg.Locking {
+	case LockMM:
+		s.rlock(t)
+		v, kind, out, pages = t.handle(vpn, a)
+		s.runlock(t)
+	case LockGlobal:
+		t.locks.acquire(rankFault)
+		s.faultMu.Lock()
+		v, kind, out, pages = t.handle(vpn, a)
+		s.faultMu.Unlock()
+		t.locks.release(rankFault)
+	default:
+		return t.handle(vpn, a)
+	}
+	return v, kind, out, pages
+}
+
 // handle takes the fault down the tree. It returns the mapping (nil for none),
 // the leaf, the outcome and how many entries became present.
 func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
-	for {
-		list := t.space.vmas.Load()
-		v, out := t.mapping(list, vpn, a)
-		if out != OK {
-			return v, FaultSegv, out, 0
+	s := t.space
+	major := false
+	for ; ; t.stats.lostRaces++ {
+		list := s.vmas.Load()
+		v, below := t.mapping(list, vpn)
+		switch {
+		case below:
+			return nil, FaultSegv, outGrow, 0
+		case v == nil || !v.permits(a):
+			if !t.settled(list) {
+				continue
+			}
+			return v, FaultSegv, SIGSEGV, 0
 		}
-		if v == nil {
-			continue // the stack grew: look again
-		}
-		major := false
-		if v.file != nil && v.flags&vmSpecial == 0 {
+		paged := v.file != nil && v.flags&vmSpecial == 0 // by pages of a file, which may be cut
+		if paged {
 			index := v.index(vpn)
 			if index >= v.file.pages() {
 				return v, FaultBus, SIGBUS, 0
 			}
-			major = !v.file.shmem && t.bringIn(v, vpn, index)
+			if v.file.cold() && t.unmapped(vpn) && v.file.bringIn(t, v, index) {
+				major = true
+			}
 		}
-		tab := t.space.lockEntry(vpn)
-		if t.space.vmas.Load() != list && t.space.list().at(vpn<<pageShift) != v {
-			tab.mu.Unlock()
-			t.stats.lostRaces++
+		tab := t.leaf(vpn)
+		if tab == nil || v.anon.Load() == nil && t.wantsAnon(v, a) {
+			if tab = t.prepare(list, v, vpn, a); tab == nil {
+				continue
+			}
+		}
+		tab.lock(t)
+		e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
+		switch {
+		case e&pteNone != 0: // permitted now, but the entry has yet to follow
+			tab.unlock(t)
+			t.settled(list)
 			continue
+		case tab.dead || s.vmas.Load() != list && s.list().at(vpn<<pageShift) != v || paged && v.index(vpn) >= v.file.pages():
+			tab.unlock(t)
+			continue
+		case paged && v.file.busy.Load():
+			tab.unlock(t)
+			return v, 0, outBusy, 0
 		}
-		kind, pages := t.resolve(v, tab, vpn, a)
-		tab.mu.Unlock()
+		kind, pages := t.resolve(v, tab, vpn, e, a)
+		tab.unlock(t)
 		switch {
 		case pages < 0:
 			return v, FaultOOM, OOM, 0
@@ -116,92 +161,72 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 	}
 }
 
-// mapping finds the mapping of a page and holds the access against it. A nil
-// mapping with OK says that the stack was grown.
-func (t *Task) mapping(list *vmaList, vpn uint64, a Access) (*vma, Outcome) {
+// mapping finds the mapping of a page. below says that there is none but the
+// next one above may grow down to it.
+func (t *Task) mapping(list *vmaList, vpn uint64) (v *vma, below bool) {
 	addr := vpn << pageShift
-	v := t.last
-	if v == nil || addr < v.start || addr >= v.end || t.lastList != list {
-		i := list.find(addr)
-		if i == len(*list) {
-			return nil, SIGSEGV
-		}
-		if v = (*list)[i]; v.start > addr {
-			if v.flags&vmGrowsDown == 0 || !t.growStack(addr) {
-				return nil, SIGSEGV
-			}
-			return nil, OK
-		}
-		t.last, t.lastList = v, list
+	if v = t.last; v != nil && addr >= v.start && addr < v.end && t.lastList == list {
+		return v, false
 	}
-	if !v.permits(a) {
-		return v, SIGSEGV
+	i := list.find(addr)
+	if i == len(*list) {
+		return nil, false
 	}
-	return v, OK
+	if v = (*list)[i]; v.start > addr {
+		return nil, v.flags&vmGrowsDown != 0
+	}
+	t.last, t.lastList = v, list
+	return v, false
 }
 
-// growStack extends the mapping above addr down to it (mm/mmap.c:
-// expand_downwards): within the stack limit, and leaving the guard gap to a
-// mapping below that can be accessed.
-func (t *Task) growStack(addr uint64) bool {
+// settled says whether the list is current and nobody is changing the mappings:
+// what it does not permit is refused.
+func (t *Task) settled(list *vmaList) bool {
 	s := t.space
-	if t.machine.cfg.Locking != LockMM { // there the caller holds mu for reading and must give way
-		s.mu.Lock()
-		defer s.mu.Unlock()
-	} else {
-		s.mu.RUnlock()
-		s.mu.Lock()
-		defer s.mu.RLock()
-		defer s.mu.Unlock()
+	if t.machine.cfg.Locking == LockMM {
+		return true // the caller keeps changes out
 	}
-	l := s.list()
-	i := l.find(addr)
-	if i == len(l) || l[i].flags&vmGrowsDown == 0 {
-		return false
-	}
-	v := l[i]
-	if v.start <= addr {
-		return true // another task grew it
-	}
-	if v.end-addr > stackLimit {
-		return false
-	}
-	if i > 0 {
-		below := l[i-1]
-		if below.flags&vmGrowsDown == 0 && below.flags&(vmRead|vmWrite|vmExec) != 0 && addr-below.end < stackGap || addr < below.end {
-			return false
-		}
-	}
-	n := *v
-	grown := (v.start - addr) >> pageShift
-	if grown > v.pgoff {
-		return false
-	}
-	n.start, n.pgoff = addr, v.pgoff-grown
-	s.publish(l.replaced(i, i+1, &n))
-	return true
+	s.rlock(t)
+	defer s.runlock(t)
+	return s.vmas.Load() == list
 }
 
-// bringIn reads the page of a file if it is not in the cache and not mapped,
-// and says whether that took I/O. It happens before the table is locked, since
-// it may sleep.
-func (t *Task) bringIn(v *vma, vpn, index uint64) bool {
-	if v.file.resident(index) {
-		return false
+// prepare makes what a fault needs beside the entry: the leaf table, and for a
+// private page the anon_vma of its mapping (mm/rmap.c:__anon_vma_prepare). It
+// returns nil if the mapping is no longer current.
+func (t *Task) prepare(list *vmaList, v *vma, vpn uint64, a Access) *table {
+	s := t.space
+	if t.machine.cfg.Locking != LockMM {
+		s.rlock(t)
+		defer s.runlock(t)
 	}
-	if tab := t.leaf(vpn); tab != nil && atomic.LoadUint64(&tab.ptes[vpn&tableMask]) != 0 {
-		return false
+	now := s.list()
+	if s.vmas.Load() != list && now.at(vpn<<pageShift) != v {
+		return nil
 	}
-	v.file.readAround(t, v, index)
-	return true
+	if v.anon.Load() == nil && t.wantsAnon(v, a) {
+		v.anon.CompareAndSwap(nil, now.shareAnon(v))
+	}
+	return s.makeTable(vpn)
 }
 
-// resolve makes the entry permit the access. It returns the leaf of the tree
-// and how many entries became present, -1 when there was no frame.
+// wantsAnon says that the fault gives the mapping an anonymous page.
+func (t *Task) wantsAnon(v *vma, a Access) bool {
+	return v.private() && (a == Write || t.machine.cfg.NoZeroPage && v.file == nil && v.flags&vmSpecial == 0)
+}
+
+// unmapped says that the page has no entry: only then does a fault on a file go
+// to the page cache.
+func (t *Task) unmapped(vpn uint64) bool {
+	tab := t.leaf(vpn)
+	return tab == nil || atomic.LoadUint64(&tab.ptes[vpn&tableMask]) == 0
+}
+
+// resolve makes the entry e of a page permit the access. It returns the leaf of
+// the tree and how many entries became present, -1 when there was no frame.
 // Preconditions: tab.mu; the access is permitted by v; a file's page is inside
-// the file.
-func (t *Task) resolve(v *vma, tab *table, vpn uint64, a Access) (FaultKind, int) {
-	e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
+// the file; e is empty or present.
+func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, int) {
 	switch {
 	case e&pteP != 0:
 		if a == Write && e&pteW == 0 {
@@ -241,7 +266,7 @@ func (v *vma) bits(write bool) uint64 {
 // anonymous is do_anonymous_page: the zero page for a read, a zeroed frame for
 // a write.
 func (t *Task) anonymous(v *vma, tab *table, vpn uint64, a Access) (FaultKind, int) {
-	if a == Write {
+	if a == Write || t.machine.cfg.NoZeroPage {
 		return DemandZero, t.mapAnon(v, tab, vpn)
 	}
 	tab.set(vpn&tableMask, mkPTE(zeroPFN, v.bits(false)))
@@ -249,26 +274,22 @@ func (t *Task) anonymous(v *vma, tab *table, vpn uint64, a Access) (FaultKind, i
 }
 
 // mapAnon puts a frame of its own under the page: zeroed memory, or the copy of
-// a file's page.
+// a file's page. Preconditions: tab.mu; the mapping has its anon_vma.
 func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
+	if invariants && v.anon.Load() == nil {
+		broken("an anonymous page in a mapping without anon_vma")
+	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return -1
 	}
-	v.anon.note()
-	tab.set(vpn&tableMask, mkPTE(pfn, v.bits(true)))
+	tab.set(vpn&tableMask, mkPTE(pfn, v.bits(true)|pteExclusive))
 	t.space.charge(rssAnon, 1)
 	return 1
 }
 
-// note sets the mark, which is set already almost always.
-func (m *anonMark) note() {
-	if !m.set.Load() {
-		m.set.Store(true)
-	}
-}
-
-// writeProtected is do_wp_page.
+// writeProtected is do_wp_page: a page that fork has never shared, or whose
+// other owners are gone, is reused.
 func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 	i := vpn & tableMask
 	if !v.private() {
@@ -276,23 +297,22 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		return MkWrite, 0
 	}
 	f := t.machine.frames.at(ptePFN(e))
-	if f.kind == frameAnon && f.mapcount.Load() == 1 {
-		tab.set(i, e|pteW|pteD|pteA)
+	if e&pteExclusive != 0 || f.kind == frameAnon && f.mapcount.Load() == 1 {
+		tab.set(i, e|pteExclusive|pteW|pteD|pteA)
 		return CowReuse, 0
 	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return CowCopy, -1
 	}
-	v.anon.note()
-	tab.set(i, mkPTE(pfn, v.bits(true)))
+	tab.set(i, mkPTE(pfn, v.bits(true)|pteExclusive))
 	t.space.charge(rssAnon, 1)
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
 		return CowZero, 1
 	}
-	var gone [numRSS]int64
-	t.space.drop(t, e, &gone)
-	t.space.charge(f.kind.rss(), -1)
+	kind := f.kind.rss() // before the frame can be freed
+	t.unmapFrame(f, ptePFN(e))
+	t.space.charge(kind, -1)
 	return CowCopy, 1
 }

@@ -7,36 +7,34 @@ import "sync/atomic"
 // at the page's aligned window or at the mapping, whichever is later, is
 // FaultAround bytes long, and ends at the latest with the mapping and with the
 // leaf table; pages beyond the end of the file stay out (mm/filemap.c:
-// filemap_map_pages). Precondition: tab.mu.
+// filemap_map_pages). On x86 all of them count as accessed
+// (arch_wants_old_prefaulted_pte is false). It returns how many became present,
+// -1 when there was no frame. Precondition: tab.mu.
 func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 	window := t.machine.cfg.FaultAround >> pageShift
-	first := max(vpn&^(window-1), v.start>>pageShift)
-	first = max(first, vpn&^tableMask)
-	last := min(first+window, v.end>>pageShift, vpn&^tableMask+tableSize)
+	first := max(vpn&^(window-1), v.first(), vpn&^tableMask)
+	last := min(first+window, v.last(), vpn&^tableMask+tableSize)
 	index := v.index(first)
-	if limit := v.file.pages(); index+(last-first) > limit || index+(last-first) < index {
-		last = first + (limit - index)
+	if left := v.file.pages() - index; left < last-first {
+		last = first + left
 	}
+	if v.file.frame(t, v.index(vpn)) == 0 {
+		return -1
+	}
+	skip := v.file.aroundSkips(index, last-first)
 	bits := v.bits(false)
 	mapped := 0
 	for p := first; p < last; p++ {
-		i := v.index(p)
-		if p != vpn && (atomic.LoadUint64(&tab.ptes[p&tableMask]) != 0 || !v.file.resident(i)) {
+		i := index + p - first
+		if p != vpn && (atomic.LoadUint64(&tab.ptes[p&tableMask]) != 0 || skip[(p-first)/64]>>((p-first)%64)&1 != 0 || !v.file.resident(i)) {
 			continue
 		}
 		pfn := v.file.frame(t, i)
 		if pfn == 0 {
-			if p == vpn {
-				return -1
-			}
-			continue
-		}
-		b := bits
-		if p != vpn {
-			b &^= pteA // only the page itself was accessed
+			break
 		}
 		t.machine.frames.at(pfn).mapcount.Add(1)
-		tab.set(p&tableMask, mkPTE(pfn, b))
+		tab.set(p&tableMask, mkPTE(pfn, bits))
 		mapped++
 	}
 	t.space.charge(v.file.rss(), int64(mapped))

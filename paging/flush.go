@@ -11,7 +11,7 @@ const flushCeiling = 33
 
 // FlushStats counts the flushes of one cause.
 type FlushStats struct {
-	Requests uint64 // flushes asked for
+	Requests uint64 // flushes asked for: Full + Ranged
 	Pages    uint64 // pages named by those that were not full
 	Full     uint64 // of the whole address space
 	Ranged   uint64 // page by page
@@ -29,14 +29,14 @@ func (f *FlushStats) add(o *FlushStats) {
 }
 
 // flushPages flushes the pages [start, end) for a cause; start == end flushes
-// all. t is the task that asks, nil where no task does. Preconditions: the
-// entries have been changed; no table lock is needed but one may be held.
+// all (flush_tlb_mm_range). Preconditions: the entries have been changed; a
+// table may be locked.
 func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
 	if end-start > flushCeiling {
 		start, end = 0, 0
 	}
 	r := flushRequest{id: s.id, gen: s.tlbGen.Add(1), start: start, end: end}
-	st := s.machine.flushStats(t, cause)
+	st := &t.stats.flushes[cause]
 	st.Requests++
 	if start == end {
 		st.Full++
@@ -44,42 +44,15 @@ func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
 		st.Ranged++
 		st.Pages += end - start
 	}
-	mask := s.cpus.Load()
-	for i := range s.machine.cpus {
-		if mask>>i&1 == 0 {
+	for i, mask := 0, s.cpus.Load(); mask != 0; i, mask = i+1, mask>>1 {
+		if mask&1 == 0 {
 			continue
 		}
-		c := s.machine.cpus[i]
-		if t != nil && t.onCPU == i {
+		if t.onCPU == i {
 			st.Local++
 		} else {
 			st.IPIs++
 		}
-		c.enqueue(r)
-	}
-	s.machine.flushDone(t)
-}
-
-// flushGather flushes what an unmap removed, if it removed anything
-// (mm/mmu_gather.c:tlb_finish_mmu).
-func (s *Space) flushGather(t *Task, cause FlushCause, g *gather) {
-	if g.pages > 0 {
-		s.flushPages(t, cause, g.start, g.end)
-	}
-}
-
-// flushStats is where a task counts; what no task asked for is counted under
-// the machine's lock until flushDone.
-func (m *Machine) flushStats(t *Task, cause FlushCause) *FlushStats {
-	if t != nil {
-		return &t.stats.flushes[cause]
-	}
-	m.tasksMu.Lock()
-	return &m.dead.flushes[cause]
-}
-
-func (m *Machine) flushDone(t *Task) {
-	if t == nil {
-		m.tasksMu.Unlock()
+		s.machine.cpus[i].enqueue(r)
 	}
 }

@@ -18,8 +18,7 @@ type Machine struct {
 	files   map[fileKey]*File
 
 	anyShmem atomic.Bool
-	shmemMu  sync.Mutex
-	orphans  []*File // shmemMu
+	shmemMu  sync.Mutex // guards what the files of shared anonymous memory count
 
 	tasksMu sync.Mutex
 	tasks   map[*Task]struct{} // tasksMu
@@ -48,9 +47,10 @@ func (m *Machine) Config() Config { return m.cfg }
 // CPUs is the number of processors.
 func (m *Machine) CPUs() int { return len(m.cpus) }
 
-// OnFault has f called for every fault, however it ended, after all locks are
-// dropped, from the goroutine of the task that faulted. Set it before the first
-// task runs. The FaultInfo is valid during the call.
+// OnFault has f called for every fault, however it ended, from the goroutine of
+// the task that faulted, with no lock held but that of its CPU: f must not make
+// a task run on that CPU. Set it before the first task runs. The FaultInfo is
+// valid during the call.
 func (m *Machine) OnFault(f func(*FaultInfo)) { m.onFault = f }
 
 // liveSpaces lists the address spaces that tasks have.

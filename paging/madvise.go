@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // Advice of madvise(2), include/uapi/asm-generic/mman-common.h.
 const (
 	madvNormal        = 0
@@ -27,74 +25,108 @@ const (
 	madvPopulateWrite = 23
 	madvDontNeedLock  = 24
 	madvCollapse      = 25
+	madvHWPoison      = 100
+	madvSoftOffline   = 101
 )
 
-// advice is how one advice is taken: a change of flags, or an act on a part of
-// one mapping.
+// advice is how one advice is taken: a change of flags of suitable mappings, or
+// an act on a part of one mapping, with s.mu held or without.
 type advice struct {
 	set, clear vmaFlags
-	act        func(t *Task, v *vma, start, end uint64) Errno // s.mu is held
+	unfit      func(v *vma) Errno // nil: every mapping will do
+	act        func(t *Task, v *vma, start, end uint64) Errno
+	actFree    func(t *Task, v *vma, start, end uint64) Errno // without s.mu
 }
 
-// advices is the table of what madvise_vma_behavior knows. An empty row is
-// advice without effect on what the model counts: huge pages and merging of
-// equal pages are not modelled, nor is reclaim, so COLD, PAGEOUT and COLLAPSE
-// find nothing to do.
+// advices is the table of what madvise_vma_behavior knows. A row without an
+// effect is advice without effect on what the model counts: huge pages and
+// reclaim are not modelled, so PAGEOUT and COLLAPSE find nothing to do.
 var advices = map[int]advice{
-	madvNormal:       {clear: vmRandRead | vmSeqRead},
-	madvRandom:       {set: vmRandRead, clear: vmSeqRead},
-	madvSequential:   {set: vmSeqRead, clear: vmRandRead},
-	madvWillNeed:     {act: (*Task).willNeed},
-	madvDontNeed:     {act: (*Task).dontNeed},
-	madvDontNeedLock: {act: (*Task).dontNeedLocked},
-	madvFree:         {act: (*Task).free},
-	madvRemove:       {act: (*Task).remove},
-	madvDontFork:     {set: vmDontCopy},
-	madvDoFork:       {clear: vmDontCopy},
-	madvMergeable:    {set: vmMergeable},
-	madvUnmergeable:  {clear: vmMergeable},
-	madvHugePage:     {set: vmHuge, clear: vmNoHuge},
-	madvNoHugePage:   {set: vmNoHuge, clear: vmHuge},
-	madvDontDump:     {},
-	madvDoDump:       {},
-	madvWipeOnFork:   {set: vmWipeOnFork, act: (*Task).onlyPrivateAnon},
-	madvKeepOnFork:   {clear: vmWipeOnFork},
-	madvCold:         {},
-	madvPageOut:      {},
-	madvCollapse:     {},
+	madvNormal:        {clear: vmRandRead | vmSeqRead},
+	madvRandom:        {set: vmRandRead, clear: vmSeqRead},
+	madvSequential:    {set: vmSeqRead, clear: vmRandRead},
+	madvWillNeed:      {act: (*Task).willNeed},
+	madvDontNeed:      {unfit: lockedOrPFN, act: (*Task).dontNeed},
+	madvDontNeedLock:  {unfit: pfnMap, act: (*Task).dontNeed},
+	madvFree:          {unfit: notPlainAnon, act: (*Task).freeLazily},
+	madvRemove:        {unfit: notRemovable, actFree: (*Task).remove},
+	madvDontFork:      {set: vmDontCopy},
+	madvDoFork:        {clear: vmDontCopy, unfit: pfnMap},
+	madvMergeable:     {act: func(t *Task, v *vma, start, end uint64) Errno { return t.mergeable(v, start, end, vmMergeable) }},
+	madvUnmergeable:   {clear: vmMergeable},
+	madvHugePage:      {set: vmHuge, clear: vmNoHuge},
+	madvNoHugePage:    {set: vmNoHuge, clear: vmHuge},
+	madvDontDump:      {set: vmDontDump},
+	madvDoDump:        {clear: vmDontDump, unfit: special},
+	madvWipeOnFork:    {set: vmWipeOnFork, unfit: notPrivateAnon},
+	madvKeepOnFork:    {clear: vmWipeOnFork},
+	madvCold:          {unfit: lockedOrPFN, act: (*Task).cold},
+	madvPageOut:       {unfit: lockedOrPFN},
+	madvCollapse:      {},
+	madvPopulateRead:  {unfit: notReadable, actFree: (*Task).populateRead},
+	madvPopulateWrite: {unfit: notWritable, actFree: (*Task).populateWrite},
+}
+
+// refuse is the errno of mappings with one of the flags.
+func refuse(flags vmaFlags) func(*vma) Errno {
+	return func(v *vma) Errno {
+		if v.flags&flags != 0 {
+			return EINVAL
+		}
+		return 0
+	}
+}
+
+var (
+	special     = refuse(vmSpecial)
+	pfnMap      = refuse(vmPFNMap)
+	lockedOrPFN = refuse(vmLocked | vmPFNMap)
+)
+
+func require(ok bool) Errno {
+	if ok {
+		return 0
+	}
+	return EINVAL
+}
+
+func notPrivateAnon(v *vma) Errno { return require(v.file == nil && v.private()) }
+func notPlainAnon(v *vma) Errno   { return require(v.file == nil && v.flags&(vmLocked|vmSpecial) == 0) }
+func notReadable(v *vma) Errno    { return require(v.flags&vmPFNMap == 0 && v.flags&vmRead != 0) }
+func notWritable(v *vma) Errno    { return require(v.flags&vmPFNMap == 0 && v.flags&vmWrite != 0) }
+
+func notRemovable(v *vma) Errno {
+	switch {
+	case v.flags&vmLocked != 0 || v.file == nil:
+		return EINVAL
+	case v.flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
+		return EACCES
+	}
+	return 0
 }
 
 // Madvise takes advice about [addr, addr+length), after Linux 6.1
 // mm/madvise.c:do_madvise. Errors: EINVAL (unaligned, unknown advice, advice
 // that does not suit the mapping), ENOMEM (a hole; the mapped parts are done),
-// EFAULT and EIO of MADV_POPULATE_*.
+// EAGAIN (a split above the limit of mappings), EACCES of MADV_REMOVE, EFAULT of
+// MADV_POPULATE_*, EPERM of MADV_HWPOISON.
 func (t *Task) Madvise(addr, length uint64, adv int) Errno {
 	what, known := advices[adv]
-	if !known && adv != madvPopulateRead && adv != madvPopulateWrite {
-		return EINVAL
-	}
-	if addr&pageMask != 0 {
-		return EINVAL
-	}
+	privileged := adv == madvHWPoison || adv == madvSoftOffline
 	size := pageUp(length)
-	if length != 0 && size == 0 {
-		return EINVAL
-	}
 	end := addr + size
-	if end < addr {
+	switch {
+	case !known && !privileged, addr&pageMask != 0, length != 0 && size == 0, end < addr:
 		return EINVAL
-	}
-	if end == addr {
+	case end == addr:
 		return 0
+	case privileged:
+		return EPERM
 	}
-	if !known {
-		return t.populateAdvice(addr, end, adv == madvPopulateWrite)
-	}
-	s := t.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s := t.begin()
+	defer s.unlock(t)
 	hole := false
-	for addr < end {
+	for addr < end { // madvise_walk_vmas
 		l := s.list()
 		i := l.find(addr)
 		if i == len(l) {
@@ -108,7 +140,7 @@ func (t *Task) Madvise(addr, length uint64, adv int) Errno {
 			}
 		}
 		stop := min(end, v.end)
-		if errno := s.advise(t, what, v, addr, stop); errno != 0 {
+		if errno := s.advise(t, &what, v, addr, stop); errno != 0 {
 			return errno
 		}
 		addr = stop
@@ -119,85 +151,98 @@ func (t *Task) Madvise(addr, length uint64, adv int) Errno {
 	return 0
 }
 
-func (s *Space) advise(t *Task, what advice, v *vma, start, end uint64) Errno {
-	if what.act != nil {
-		if errno := what.act(t, v, start, end); errno != 0 {
+// advise takes advice about a part of one mapping. Precondition: s.mu, which is
+// given up meanwhile for acts that take other locks.
+func (s *Space) advise(t *Task, what *advice, v *vma, start, end uint64) Errno {
+	if what.unfit != nil {
+		if errno := what.unfit(v); errno != 0 {
 			return errno
 		}
 	}
-	now := v.flags&^what.clear | what.set
+	switch {
+	case what.act != nil:
+		return what.act(t, v, start, end)
+	case what.actFree != nil:
+		s.unlock(t)
+		defer s.lock(t)
+		return what.actFree(t, v, start, end)
+	}
+	return s.adviseFlags(v, start, end, v.flags&^what.clear|what.set)
+}
+
+// adviseFlags is madvise_update_vma.
+func (s *Space) adviseFlags(v *vma, start, end uint64, now vmaFlags) Errno {
 	if now == v.flags {
 		return 0
 	}
-	n, errno := s.list().change(start, end, func(v *vma) vmaFlags { return now })
-	if errno == 0 {
-		s.publish(n)
+	n, errno := s.list().change(start, end, func(*vma) vmaFlags { return now })
+	if errno != 0 {
+		return EAGAIN
 	}
-	return errno
+	s.publish(n)
+	return 0
+}
+
+// mergeable marks memory for the merging of equal pages, which the model does
+// not do; memory that does not suit is left as it is (mm/ksm.c:ksm_madvise).
+func (t *Task) mergeable(v *vma, start, end uint64, flag vmaFlags) Errno {
+	if v.flags&(vmShared|vmSpecial) != 0 {
+		return 0
+	}
+	return t.space.adviseFlags(v, start, end, v.flags|flag)
 }
 
 // dontNeed drops the pages: anonymous memory reads as zero afterwards
 // (madvise_dontneed_single_vma).
 func (t *Task) dontNeed(v *vma, start, end uint64) Errno {
-	if v.flags&vmLocked != 0 {
-		return EINVAL
-	}
-	return t.dontNeedLocked(v, start, end)
-}
-
-func (t *Task) dontNeedLocked(v *vma, start, end uint64) Errno {
-	if v.flags&vmSpecial != 0 {
-		return EINVAL
-	}
-	var g gather
-	t.space.zap(t, start>>pageShift, end>>pageShift, &g)
-	t.space.flushGather(t, FlushMadvise, &g)
+	g := t.space.gather(t, FlushMadvise)
+	t.space.zap(&g, start>>pageShift, end>>pageShift, zapAll)
+	g.flush()
 	return 0
 }
 
-// free marks the anonymous pages clean: a reclaim that found them so would drop
-// them (madvise_free_pte_range). Without memory pressure they stay, and the next
-// write only sets the dirty bit again.
-func (t *Task) free(v *vma, start, end uint64) Errno {
-	if v.file != nil {
-		return EINVAL
-	}
-	var g gather
+// freeLazily marks the anonymous pages clean: a reclaim that found them so would
+// drop them (madvise_free_pte_range). Without memory pressure they stay, and the
+// next write only sets the dirty bit again.
+func (t *Task) freeLazily(v *vma, start, end uint64) Errno {
+	t.age(start, end, pteA|pteD, func(f *frame) bool { return f.kind != frameZero })
+	return 0
+}
+
+// cold makes the pages old, except those that others map as well
+// (madvise_cold_or_pageout_pte_range).
+func (t *Task) cold(v *vma, start, end uint64) Errno {
+	t.age(start, end, pteA, func(f *frame) bool { return f.kind != frameZero && f.mapcount.Load() == 1 })
+	return 0
+}
+
+// age clears bits of the entries of chosen frames.
+func (t *Task) age(start, end, bits uint64, chosen func(*frame) bool) {
+	s := t.space
+	g := s.gather(t, FlushMadvise)
 	first, last := start>>pageShift, end>>pageShift
-	t.space.table.tables(first, last, func(base uint64, tab *table) {
-		tab.mu.Lock()
-		defer tab.mu.Unlock()
+	s.table.tables(first, last, func(base uint64, tab *table) {
+		tab.lock(t)
+		defer tab.unlock(t)
 		for vpn := max(base, first); vpn < min(base+tableSize, last); vpn++ {
-			p := &tab.ptes[vpn&tableMask]
-			for {
-				e := atomic.LoadUint64(p)
-				if e&pteP == 0 || e&(pteA|pteD) == 0 || ptePFN(e) == zeroPFN {
-					break
+			old, now := tab.update(vpn&tableMask, func(e uint64) uint64 {
+				if !chosen(s.machine.frames.at(ptePFN(e))) {
+					return e
 				}
-				if atomic.CompareAndSwapUint64(p, e, e&^(pteA|pteD)) {
-					g.add(vpn)
-					break
-				}
+				return e &^ bits
+			})
+			if old != now {
+				g.entry(vpn)
 			}
 		}
 	})
-	t.space.flushGather(t, FlushMadvise, &g)
-	return 0
+	g.flush()
 }
 
-// remove punches a hole into shared memory (madvise_remove): the pages leave
-// every address space and the cache.
+// remove punches a hole into shared memory or a file (madvise_remove): the pages
+// leave every address space and the cache.
 func (t *Task) remove(v *vma, start, end uint64) Errno {
-	switch {
-	case v.flags&vmLocked != 0 || v.file == nil:
-		return EINVAL
-	case v.flags&(vmShared|vmWrite) != vmShared|vmWrite:
-		return EACCES
-	}
-	var g gather
-	t.space.zap(t, start>>pageShift, end>>pageShift, &g)
-	t.space.flushGather(t, FlushMadvise, &g)
-	v.file.dropRange(&t.frames, v.index(start>>pageShift), v.index(end>>pageShift))
+	v.file.punch(t, v.index(start>>pageShift), v.index(end>>pageShift))
 	return 0
 }
 
@@ -206,108 +251,9 @@ func (t *Task) willNeed(v *vma, start, end uint64) Errno {
 	if v.file == nil || v.file.shmem {
 		return 0
 	}
-	for i := v.index(start >> pageShift); i < min(v.index(end>>pageShift), v.file.pages()); i++ {
-		if !v.file.resident(i) && v.file.frame(t, i) == 0 {
-			return EAGAIN
-		}
-	}
+	v.file.readRange(t, v.index(start>>pageShift), v.index(end>>pageShift))
 	return 0
 }
 
-func (t *Task) onlyPrivateAnon(v *vma, start, end uint64) Errno {
-	if v.file != nil || v.flags&vmShared != 0 {
-		return EINVAL
-	}
-	return 0
-}
-
-// populateAdvice is madvise_populate.
-func (t *Task) populateAdvice(addr, end uint64, write bool) Errno {
-	a := Read
-	if write {
-		a = Write
-	}
-	for addr < end {
-		v := t.space.list().at(addr)
-		if v == nil {
-			return ENOMEM
-		}
-		if v.flags&vmSpecial != 0 || !v.permits(a) {
-			return EINVAL
-		}
-		stop := min(end, v.end)
-		switch _, out := t.present(addr, stop, a); out {
-		case SIGSEGV, SIGBUS:
-			return EFAULT
-		case OOM:
-			return ENOMEM
-		}
-		addr = stop
-	}
-	return 0
-}
-
-// Flags of msync(2).
-const (
-	msAsync      = 1
-	msInvalidate = 2
-	msSync       = 4
-)
-
-// Msync writes shared file pages back (mm/msync.c). The pages become clean and
-// read-only, so that the next write is noticed again. Errors: EINVAL, ENOMEM (a
-// hole; the mapped parts are done), EBUSY (MS_INVALIDATE on locked memory).
-func (t *Task) Msync(addr, length uint64, flags int) Errno {
-	if flags&^(msAsync|msInvalidate|msSync) != 0 || addr&pageMask != 0 || flags&msAsync != 0 && flags&msSync != 0 {
-		return EINVAL
-	}
-	end := addr + pageUp(length)
-	if end < addr {
-		return ENOMEM
-	}
-	if end == addr {
-		return 0
-	}
-	s := t.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.list()
-	hole := !l.covered(addr, end)
-	for i := l.find(addr); i < len(l) && l[i].start < end; i++ {
-		v := l[i]
-		if flags&msInvalidate != 0 && v.flags&vmLocked != 0 {
-			return EBUSY
-		}
-		if flags&msSync != 0 && v.file != nil && v.flags&vmShared != 0 && !v.file.shmem {
-			s.writeBack(t, max(addr, v.start)>>pageShift, min(end, v.end)>>pageShift)
-		}
-	}
-	if hole {
-		return ENOMEM
-	}
-	return 0
-}
-
-// writeBack cleans the entries of the pages [start, end) of a shared mapping
-// (mm/rmap.c:page_mkclean).
-func (s *Space) writeBack(t *Task, start, end uint64) {
-	var g gather
-	s.table.tables(start, end, func(base uint64, tab *table) {
-		tab.mu.Lock()
-		defer tab.mu.Unlock()
-		for vpn := max(base, start); vpn < min(base+tableSize, end); vpn++ {
-			p := &tab.ptes[vpn&tableMask]
-			for {
-				e := atomic.LoadUint64(p)
-				if e&pteP == 0 || e&(pteD|pteW) == 0 {
-					break
-				}
-				if atomic.CompareAndSwapUint64(p, e, e&^(pteD|pteW)) {
-					g.add(vpn)
-					break
-				}
-			}
-		}
-	})
-	s.flushGather(t, FlushWriteProtect, &g)
-}
+func (t *Task) populateRead(v *vma, start, end uint64) Errno  { return t.present(start, end, Read) }
+func (t *Task) populateWrite(v *vma, start, end uint64) Errno { return t.present(start, end, Write) }

@@ -9,193 +9,272 @@ const (
 	mremapDontUnmap = 4
 )
 
+// mremapArgs are the arguments of mremap(2), lengths in whole pages, and the
+// imposed address.
+type mremapArgs struct {
+	old, oldLen, newLen, flags, newAddr, at uint64
+}
+
 // Mremap resizes or moves a mapping, after Linux 6.1 mm/mremap.c. at other than
 // 0 imposes the address of a move without MREMAP_FIXED, as MmapArgs.At does.
 // Errors: EINVAL, EFAULT (nothing mapped there, or the range leaves its
-// mapping), ENOMEM.
+// mapping), ENOMEM, EAGAIN (more locked memory than allowed).
 func (t *Task) Mremap(old, oldLen, newLen, flags, newAddr, at uint64) (uint64, Errno) {
-	if flags&^(mremapMayMove|mremapFixed|mremapDontUnmap) != 0 || flags&mremapFixed != 0 && flags&mremapMayMove == 0 ||
-		flags&mremapDontUnmap != 0 && (flags&mremapMayMove == 0 || oldLen != newLen) || old&pageMask != 0 {
+	const known = mremapMayMove | mremapFixed | mremapDontUnmap
+	switch {
+	case flags&^known != 0, old&pageMask != 0,
+		flags&mremapFixed != 0 && flags&mremapMayMove == 0,
+		flags&mremapDontUnmap != 0 && (flags&mremapMayMove == 0 || oldLen != newLen):
 		return 0, EINVAL
 	}
-	oldLen, newLen = pageUp(oldLen), pageUp(newLen)
-	if newLen == 0 {
+	a := mremapArgs{old, pageUp(oldLen), pageUp(newLen), flags, newAddr, at}
+	if a.newLen == 0 {
 		return 0, EINVAL
 	}
-	s := t.space
-	s.mu.Lock()
+	s := t.begin()
 	v := s.list().at(old)
 	if v == nil {
-		s.mu.Unlock()
+		s.unlock(t)
 		return 0, EFAULT
 	}
-	addr, errno := s.remap(t, v, old, oldLen, newLen, flags, newAddr, at)
-	locked := errno == 0 && v.flags&vmLocked != 0 && newLen > oldLen
-	s.mu.Unlock()
-	if locked {
-		t.populate(addr+oldLen, addr+newLen)
-	}
-	return addr, errno
-}
-
-// remap does the work of Mremap. Precondition: s.mu.
-func (s *Space) remap(t *Task, v *vma, old, oldLen, newLen, flags, newAddr, at uint64) (uint64, Errno) {
-	if flags&(mremapFixed|mremapDontUnmap) != 0 {
-		return s.remapTo(t, old, oldLen, newLen, flags, newAddr, at)
-	}
-	if oldLen >= newLen {
-		if oldLen > newLen {
-			if errno := s.unmap(t, FlushMremap, old+newLen, old+oldLen); errno != 0 {
-				return 0, errno
-			}
-		}
-		return old, 0
-	}
-	if errno := checkResize(v, old, oldLen, newLen); errno != 0 {
-		return 0, errno
-	}
-	grow := newLen - oldLen
-	imposedMove := at != 0 && at != old
-	if old+oldLen == v.end && !imposedMove && s.expandable(v, grow) {
-		l := s.list()
-		i := l.find(old)
-		n := *v
-		n.end += grow
-		s.publish(l.replaced(i, i+1, &n).join(i, i+1))
-		return old, 0
-	}
-	if flags&mremapMayMove == 0 {
-		return 0, ENOMEM
-	}
-	to, errno := s.place(MmapArgs{At: at}, newLen)
+	locked := v.flags&vmLocked != 0
+	addr, errno := s.remap(t, v, a)
+	s.settleShmem(t)
+	s.unlock(t)
 	if errno != 0 {
 		return 0, errno
 	}
-	return s.move(t, v, old, oldLen, newLen, to, flags)
+	if locked && a.newLen > a.oldLen {
+		t.populate(addr+a.oldLen, addr+a.newLen, false)
+	}
+	return addr, 0
+}
+
+// remap does the work of Mremap. Precondition: s.mu.
+func (s *Space) remap(t *Task, v *vma, a mremapArgs) (uint64, Errno) {
+	if a.flags&(mremapFixed|mremapDontUnmap) != 0 {
+		return s.remapTo(t, a)
+	}
+	if a.oldLen >= a.newLen {
+		if a.oldLen > a.newLen {
+			if errno := s.unmap(t, FlushMremap, a.old+a.newLen, a.oldLen-a.newLen); errno != 0 {
+				return 0, errno
+			}
+		}
+		return a.old, 0
+	}
+	if errno := s.checkResize(v, a); errno != 0 {
+		return 0, errno
+	}
+	if a.old+a.oldLen == v.end && (a.at == 0 || a.at == a.old) && s.expand(v, a.newLen-a.oldLen) {
+		return a.old, 0
+	}
+	if a.flags&mremapMayMove == 0 {
+		return 0, ENOMEM
+	}
+	to, errno := s.place(MmapArgs{At: a.at}, a.newLen)
+	if errno != 0 {
+		return 0, errno
+	}
+	return s.move(t, v, a, to)
 }
 
 // checkResize is vma_to_resize.
-func checkResize(v *vma, old, oldLen, newLen uint64) Errno {
-	if oldLen == 0 && v.flags&vmShared == 0 {
+func (s *Space) checkResize(v *vma, a mremapArgs) Errno {
+	index := v.pgoff + (a.old-v.start)>>pageShift
+	switch {
+	case a.oldLen == 0 && v.private():
 		return EINVAL // a copy of private memory would be no copy
-	}
-	if v.flags&vmSpecial != 0 && newLen > oldLen {
-		return EFAULT
-	}
-	if oldLen > v.end-old {
-		return EFAULT
-	}
-	if index := (old-v.start)>>pageShift + v.pgoff; newLen > oldLen && index+newLen>>pageShift < index {
+	case a.flags&mremapDontUnmap != 0 && v.flags&vmSpecial != 0:
 		return EINVAL
+	case a.oldLen > v.end-a.old:
+		return EFAULT
+	case a.newLen == a.oldLen:
+		return 0
+	case index+a.newLen>>pageShift < index:
+		return EINVAL
+	case v.flags&vmSpecial != 0:
+		return EFAULT
+	case !s.mayLock(v.flags, (a.newLen-a.oldLen)>>pageShift):
+		return EAGAIN
 	}
 	return 0
 }
 
-// expandable says whether a mapping can grow where it is.
-func (s *Space) expandable(v *vma, grow uint64) bool {
-	if v.end+grow < v.end || v.end+grow > taskSize {
+// expand lets a mapping grow where it is, if there is room (vma_expandable; no
+// guard gap is kept here), and merges it with what it then touches.
+func (s *Space) expand(v *vma, grow uint64) bool {
+	l := s.list()
+	if v.end+grow < v.end || v.end+grow > taskSize || l.overlaps(v.end, v.end+grow) {
 		return false
 	}
-	l := s.list()
+	more := v.clone()
+	more.start, more.end, more.pgoff = v.end, v.end+grow, v.pgoff+v.pages()
 	i := l.find(v.end)
-	return i == len(l) || v.end+grow <= l[i].start
+	above := i < len(l) && continues(more, l[i]) && l[i].accepts(more, v.anon.Load())
+	s.publish(l.replaced(i, i, more).absorb(i, true, above))
+	return true
 }
 
 // remapTo is mremap_to: a move to a given address, or one that leaves the old
 // range mapped.
-func (s *Space) remapTo(t *Task, old, oldLen, newLen, flags, newAddr, at uint64) (uint64, Errno) {
-	fixed := flags&mremapFixed != 0
-	if fixed && (newAddr&pageMask != 0 || newLen > taskSize || newAddr > taskSize-newLen) {
+func (s *Space) remapTo(t *Task, a mremapArgs) (uint64, Errno) {
+	switch {
+	case a.newAddr&pageMask != 0, a.newLen > taskSize, a.newAddr > taskSize-a.newLen,
+		a.old+a.oldLen > a.newAddr && a.newAddr+a.newLen > a.old:
 		return 0, EINVAL
+	case len(s.list())+2 >= maxMapCount-3:
+		return 0, ENOMEM
 	}
-	if fixed && old+oldLen > newAddr && newAddr+newLen > old {
-		return 0, EINVAL
-	}
-	if fixed {
-		if errno := s.unmap(t, FlushMremap, newAddr, newAddr+newLen); errno != 0 {
+	request := MmapArgs{Addr: a.newAddr, At: a.at}
+	if a.flags&mremapFixed != 0 {
+		request.Flags = MapFixed
+		if errno := s.unmap(t, FlushMremap, a.newAddr, a.newLen); errno != 0 {
 			return 0, errno
 		}
 	}
-	if oldLen > newLen {
-		if errno := s.unmap(t, FlushMremap, old+newLen, old+oldLen); errno != 0 {
+	if a.oldLen > a.newLen {
+		if errno := s.unmap(t, FlushMremap, a.old+a.newLen, a.oldLen-a.newLen); errno != 0 {
 			return 0, errno
 		}
-		oldLen = newLen
+		a.oldLen = a.newLen
 	}
-	v := s.list().at(old)
+	v := s.list().at(a.old)
 	if v == nil {
 		return 0, EFAULT
 	}
-	if errno := checkResize(v, old, oldLen, newLen); errno != 0 {
+	if errno := s.checkResize(v, a); errno != 0 {
 		return 0, errno
 	}
-	if flags&mremapDontUnmap != 0 && v.flags&vmSpecial != 0 {
-		return 0, EINVAL
+	to, errno := s.place(request, a.newLen)
+	if errno != 0 {
+		return 0, errno
 	}
-	to := newAddr
-	if !fixed {
-		var errno Errno
-		if to, errno = s.place(MmapArgs{Addr: newAddr, At: at}, newLen); errno != 0 {
-			return 0, errno
-		}
-	}
-	return s.move(t, v, old, oldLen, newLen, to, flags)
+	return s.move(t, v, a, to)
 }
 
 // move is move_vma: a mapping at the new address takes over the entries of the
-// old one, which goes unless MREMAP_DONTUNMAP.
-func (s *Space) move(t *Task, v *vma, old, oldLen, newLen, to, flags uint64) (uint64, Errno) {
-	if len(s.list()) >= maxMapCount-3 {
+// old one, which goes unless MREMAP_DONTUNMAP. While the entries move neither is
+// in the list, so that a fault on either waits.
+func (s *Space) move(t *Task, v *vma, a mremapArgs, to uint64) (uint64, Errno) {
+	before := s.list()
+	if len(before) >= maxMapCount-3 {
 		return 0, ENOMEM
 	}
-	n := *v
-	n.pgoff = v.index(old >> pageShift)
-	n.start, n.end = to, to+newLen
-	if v.file == nil && !v.anon.set.Load() {
-		n.pgoff = to >> pageShift // mm/mmap.c:copy_vma: nothing pins the offset yet
+	keep := a.flags&mremapDontUnmap != 0
+	end := a.old + a.oldLen
+	after := before.withCopy(v, a, to, keep)
+	if keep {
+		after = after.abandon(v, a.old, end)
+	} else {
+		after = after.without(a.old, end)
 	}
-	if v.file == nil && oldLen == 0 {
-		return 0, EINVAL
+	s.hide(before.without(a.old, end))
+	s.moveEntries(t, a.old>>pageShift, to>>pageShift, a.oldLen>>pageShift)
+	if a.oldLen > 0 && !keep {
+		// what the moves have left of the tables
+		g := s.gather(t, FlushMremap)
+		s.freeTables(&g, after, a.old>>pageShift)
+		g.flush()
+	}
+	s.publishOver(before, after)
+	return to, 0
+}
+
+// withCopy adds the mapping at the new address, merged with its neighbours
+// (copy_vma). Memory that has no pages yet gets the offset of its new address.
+// A mapping whose source stays does not merge with that.
+func (l vmaList) withCopy(v *vma, a mremapArgs, to uint64, keep bool) vmaList {
+	n := v.clone()
+	n.pgoff = v.index(a.old >> pageShift)
+	n.start, n.end = to, to+a.newLen
+	untouched := v.file == nil && v.anon.Load() == nil
+	if untouched {
+		n.pgoff = to >> pageShift
 	}
 	if n.name == regionNames[Heap] {
 		n.name = ""
 	}
-	l := s.list()
 	i := l.find(to)
-	s.publish(l.replaced(i, i, &n).join(i, i+1))
-	var g gather
-	s.moveEntries(old>>pageShift, to>>pageShift, oldLen>>pageShift, &g)
-	s.flushGather(t, FlushMremap, &g)
-	if flags&mremapDontUnmap != 0 {
-		return to, 0
+	l = l.replaced(i, i, n)
+	if keep && untouched && (to == v.end || v.start == to+a.newLen) {
+		return l
 	}
-	if oldLen > 0 {
-		if errno := s.unmap(t, FlushMremap, old, old+oldLen); errno != 0 {
-			return 0, errno
-		}
-	}
-	return to, 0
+	return l.merge(i)
 }
 
-// moveEntries moves the entries of n pages (mm/mremap.c:move_page_tables).
-func (s *Space) moveEntries(from, to, n uint64, g *gather) {
-	type entry struct{ vpn, e uint64 }
-	var batch []entry
-	s.table.tables(from, from+n, func(base uint64, tab *table) {
-		tab.mu.Lock()
-		for vpn := max(base, from); vpn < min(base+tableSize, from+n); vpn++ {
-			if e := atomic.LoadUint64(&tab.ptes[vpn&tableMask]); e != 0 {
-				tab.set(vpn&tableMask, 0)
-				g.add(vpn)
-				batch = append(batch, entry{vpn, e})
+// abandon is what MREMAP_DONTUNMAP leaves of the old range [start, end): it is
+// no longer locked, and a mapping that has given all its pages away begins anew.
+func (l vmaList) abandon(v *vma, start, end uint64) vmaList {
+	n, i, j := l, l.find(start), l.find(start)+1
+	if v.flags&vmLock != 0 {
+		n, i, j = l.isolate(start, end) // the rest stays locked
+	}
+	old := n[i].clone()
+	old.flags &^= vmLock
+	if old.start == start && old.end == end {
+		old.anon.Store(nil)
+		if old.file == nil {
+			old.pgoff = start >> pageShift
+		}
+	}
+	return n.replaced(i, j, old)
+}
+
+// moveEntries moves the entries of n pages (move_page_tables): by whole tables
+// or directories where both addresses allow it, else one by one. Every step
+// flushes the old address of what it moved.
+func (s *Space) moveEntries(t *Task, from, to, n uint64) {
+	for n > 0 {
+		step := extent(from, to, n, 2)
+		if d, _ := s.table.dirOf(from, 2, false); d != nil && d.dirs[slot(from, 2)].Load() != nil {
+			if step != span(2) || !s.moveTables(t, from, to, 2) {
+				step = extent(from, to, n, 1)
+				if tab := s.table.find(from); tab != nil && (step != span(1) || !s.moveTables(t, from, to, 1)) {
+					s.moveRange(t, tab, from, to, step)
+				}
 			}
 		}
-		tab.mu.Unlock()
-	})
-	for _, b := range batch {
-		vpn := b.vpn - from + to
-		tab := s.lockEntry(vpn)
-		tab.set(vpn&tableMask, b.e)
-		tab.mu.Unlock()
+		from, to, n = from+step, to+step, n-step
+	}
+}
+
+// extent is how many pages can move together: up to the next boundary of a
+// level's entries at either address, n at most (get_extent).
+func extent(from, to, n uint64, level int) uint64 {
+	size := span(level)
+	return min(n, size-from%size, size-to%size)
+}
+
+// moveTables moves what lies below one entry of a directory, if its place is
+// free.
+func (s *Space) moveTables(t *Task, from, to uint64, level int) bool {
+	moved, grown := s.table.move(t, from, to, level)
+	s.countTables(grown)
+	if moved {
+		s.prune.Add(1)
+		s.flushPages(t, FlushMremap, from, from+span(level))
+	}
+	return moved
+}
+
+// moveRange moves n entries of one table (move_ptes).
+func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
+	dst := s.makeTable(to)
+	tab.lock(t)
+	defer tab.unlock(t)
+	if dst != tab {
+		dst.lockSecond(t)
+		defer dst.unlockSecond(t)
+	}
+	moved := false
+	for i := range n {
+		if atomic.LoadUint64(&tab.ptes[(from+i)&tableMask]) != 0 {
+			dst.set((to+i)&tableMask, tab.set((from+i)&tableMask, 0))
+			moved = true
+		}
+	}
+	if moved {
+		s.flushPages(t, FlushMremap, from, from+n)
 	}
 }

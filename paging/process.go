@@ -32,84 +32,76 @@ func (t *Task) VFork(pid, tid uint32, cpu int) *Task {
 // Fork starts a process with a copy of the address space, after Linux 6.1
 // kernel/fork.c:dup_mmap and mm/memory.c:copy_page_range.
 func (t *Task) Fork(pid, tid uint32, cpu int) *Task {
-	child := t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: t.machine.newSpace(), proc: &process{threads: map[*Task]struct{}{}}})
-	from, to := t.space, child.space
-	from.mu.Lock()
-	defer from.mu.Unlock()
+	from := t.begin()
+	defer from.unlock(t)
+	to := t.machine.newSpace()
+	t.locks.acquire(rankChild)
+	to.mu.Lock() // until it is whole
+	defer t.locks.release(rankChild)
+	defer to.mu.Unlock()
+	child := t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: to, proc: &process{threads: map[*Task]struct{}{}}})
 	to.startBrk, to.brk = from.startBrk, from.brk
 	var list vmaList
 	for _, v := range from.list() {
-		if v.flags&vmDontCopy != 0 {
-			continue
+		if v.flags&vmDontCopy == 0 {
+			list = append(list, v.forked())
 		}
-		n := *v
-		n.flags &^= vmLocked // locks are not inherited
-		if v.flags&vmWipeOnFork != 0 {
-			n.anon = &anonMark{}
-		} else {
-			n.anon = v.anon.inherited()
-		}
-		list = append(list, &n)
 	}
-	to.mu.Lock()
 	to.publish(list)
-	to.mu.Unlock()
 	for _, v := range from.list() {
 		// Tables are copied only where they hold what a fault could not
 		// bring back (mm/memory.c:vma_needs_copy).
-		if v.flags&(vmDontCopy|vmWipeOnFork) == 0 && v.anon.set.Load() {
-			from.copyEntries(to, v)
+		if v.flags&(vmDontCopy|vmWipeOnFork) == 0 && (v.anon.Load() != nil || v.flags&vmPFNMap != 0) {
+			from.copyEntries(t, to, v)
 		}
 	}
 	from.flushPages(t, FlushFork, 0, 0)
 	return child
 }
 
-// inherited is the mark of the child's copy of a mapping (anon_vma_fork).
-func (m *anonMark) inherited() *anonMark {
-	n := &anonMark{}
-	n.set.Store(m.set.Load())
+// forked is the child's copy of a mapping: not locked, and with an anon_vma of
+// its own where the parent has one (anon_vma_fork).
+func (v *vma) forked() *vma {
+	n := v.clone()
+	n.flags &^= vmLock
+	switch {
+	case v.flags&vmWipeOnFork != 0:
+		n.anon.Store(nil)
+	case v.anon.Load() != nil:
+		n.anon.Store(&anonVMA{forked: true})
+	}
 	return n
 }
 
 // copyEntries gives the child the parent's entries of a mapping. Private pages
-// become read-only on both sides (copy_present_pte).
-func (s *Space) copyEntries(to *Space, v *vma) {
+// become read-only on both sides and belong to neither alone (copy_present_pte).
+func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 	var grown [numRSS]int64
-	type entry struct{ vpn, e uint64 }
-	var batch []entry
-	s.table.tables(v.start>>pageShift, v.end>>pageShift, func(base uint64, tab *table) {
-		batch = batch[:0]
-		tab.mu.Lock()
-		for vpn := max(base, v.start>>pageShift); vpn < min(base+tableSize, v.end>>pageShift); vpn++ {
-			p := &tab.ptes[vpn&tableMask]
-			e := atomic.LoadUint64(p)
-			if !pteFrame(e) {
+	before := to.table.pages.Load()
+	s.table.mirror(to.table, v.first(), v.last(), func(base uint64, src, dst *table) {
+		src.lock(t)
+		defer src.unlock(t)
+		dst.lockSecond(t)
+		defer dst.unlockSecond(t)
+		for vpn := max(base, v.first()); vpn < min(base+tableSize, v.last()); vpn++ {
+			i := vpn & tableMask
+			if atomic.LoadUint64(&src.ptes[i]) == 0 {
 				continue
 			}
-			if v.isCOW() && e&pteW != 0 {
-				atomic.AndUint64(p, ^pteW)
-				e &^= pteW
-			}
+			_, e := src.update(i, func(e uint64) uint64 {
+				if v.isCOW() {
+					e &^= pteW | pteExclusive
+				}
+				return e
+			})
 			if f := s.machine.frames.at(ptePFN(e)); f.kind != frameZero {
 				f.mapcount.Add(1)
 				grown[f.kind.rss()]++
 			}
-			if !v.private() {
-				e &^= pteD
-			}
-			batch = append(batch, entry{vpn, e &^ pteA})
+			dst.set(i, e&^pteA)
 		}
-		tab.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		dst := to.lockEntry(base)
-		for _, b := range batch {
-			dst.set(b.vpn&tableMask, b.e)
-		}
-		dst.mu.Unlock()
 	})
+	to.countTables(int(to.table.pages.Load() - before))
 	for k, n := range grown {
 		if n > 0 {
 			to.charge(rssKind(k), n)
@@ -123,14 +115,13 @@ func (t *Task) Exec() {
 	for _, other := range t.siblings() {
 		other.Exit()
 	}
-	old := t.space
-	c := t.machine.cpus[t.onCPU]
-	t.space = t.machine.newSpace()
-	t.space.users.Add(1)
+	old, fresh := t.space, t.machine.newSpace()
+	fresh.users.Add(1)
+	t.machine.tasksMu.Lock()
+	t.space = fresh
+	t.machine.tasksMu.Unlock()
 	t.forget()
-	c.mu.Lock()
-	t.enter(c)
-	c.mu.Unlock()
+	t.RunOn(t.onCPU)
 	old.leave(t, FlushExec)
 }
 
@@ -166,6 +157,19 @@ func (t *Task) Exit() {
 	m.tasksMu.Unlock()
 }
 
+// kernelTask is what acts where no task asks, on no CPU of the model.
+func (m *Machine) kernelTask() *Task {
+	return &Task{machine: m, onCPU: -1, frames: frameCache{pool: m.frames}}
+}
+
+// retire ends a kernelTask and keeps its counts.
+func (m *Machine) retire(t *Task) {
+	t.frames.drain()
+	m.tasksMu.Lock()
+	m.dead.add(&t.stats)
+	m.tasksMu.Unlock()
+}
+
 // ExitGroup ends all threads of the process.
 func (t *Task) ExitGroup() {
 	for _, other := range t.siblings() {
@@ -175,25 +179,18 @@ func (t *Task) ExitGroup() {
 }
 
 // leave gives up one use of the space; the last takes everything down
-// (mm/mmap.c:exit_mmap): one flush of everything, and no CPU runs it any more.
+// (mm/mmap.c:exit_mmap): flushes of everything.
 func (s *Space) leave(t *Task, cause FlushCause) {
 	if s.users.Add(-1) > 0 {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock(t)
+	defer s.unlock(t)
 	s.publish(vmaList{})
-	var g gather
-	s.zap(t, 0, taskSize>>pageShift, &g)
-	if g.pages > 0 {
-		s.flushPages(t, cause, 0, 0)
-	}
-	s.machine.freeShmem(t)
-	s.machine.tables.Add(-int64(s.table.prune(0, 1<<(tableShift*s.table.levels))))
-	s.prune.Add(1)
-	for i, c := range s.machine.cpus {
-		if s.cpus.Load()>>i&1 != 0 {
-			c.enqueue(flushRequest{id: s.id, gen: s.tlbGen.Load(), start: 0, end: 0})
-		}
-	}
+	g := s.gather(t, cause)
+	g.whole = true
+	s.zap(&g, 0, s.table.limit(), zapAll)
+	s.freeTables(&g, nil, 0)
+	g.flush()
+	s.settleShmem(t)
 }

@@ -1,12 +1,11 @@
 package paging
 
-import "sync/atomic"
-
 // Mprotect changes the protection of [addr, addr+length), after Linux 6.1
 // mm/mprotect.c:do_mprotect_pkey. Errors: EINVAL (unaligned, unknown bits, both
-// grow flags, or PROT_GROWSDOWN on a mapping that does not grow), ENOMEM (a
-// hole: what came before it is done), EACCES.
+// grow flags, PROT_GROWSDOWN on a mapping that does not grow, PROT_GROWSUP),
+// ENOMEM (a hole: what came before it is done), EACCES.
 func (t *Task) Mprotect(addr, length uint64, prot Prot) Errno {
+	const protSem = 8
 	grows := prot & (protGrowsDown | protGrowsUp)
 	prot &^= protGrowsDown | protGrowsUp
 	if addr&pageMask != 0 || grows == protGrowsDown|protGrowsUp {
@@ -19,137 +18,129 @@ func (t *Task) Mprotect(addr, length uint64, prot Prot) Errno {
 	if end <= addr {
 		return ENOMEM
 	}
-	const protSem = 8
 	if prot&^(protRWX|protSem) != 0 {
 		return EINVAL
 	}
-	s := t.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.list()
-	i := l.find(addr)
-	if i == len(l) {
-		return ENOMEM
+	s := t.begin()
+	addr, errno := s.list().protectFrom(addr, end, grows)
+	var touch []*vma
+	if errno == 0 {
+		g := s.gather(t, FlushMprotect)
+		touch, errno = s.protect(&g, addr, end, protFlags(prot))
+		g.flush()
 	}
-	if grows == protGrowsDown {
-		if l[i].start >= end {
-			return ENOMEM
-		}
-		if l[i].flags&vmGrowsDown == 0 {
-			return EINVAL
-		}
-		addr = l[i].start
-	} else if l[i].start > addr {
-		return ENOMEM
+	s.unlock(t)
+	for _, v := range touch {
+		t.populate(v.start, v.end, false)
 	}
-	return s.protect(t, addr, end, protFlags(prot))
+	return errno
 }
 
-// protect changes mapping by mapping until the end or a hole.
-func (s *Space) protect(t *Task, addr, end uint64, flags vmaFlags) Errno {
+// protectFrom is where the change begins: with PROT_GROWSDOWN at the start of
+// the mapping.
+func (l vmaList) protectFrom(addr, end uint64, grows Prot) (uint64, Errno) {
+	i := l.find(addr)
+	switch {
+	case i == len(l):
+		return 0, ENOMEM
+	case grows == protGrowsDown:
+		if l[i].start >= end {
+			return 0, ENOMEM
+		}
+		if l[i].flags&vmGrowsDown == 0 {
+			return 0, EINVAL
+		}
+		return l[i].start, 0
+	case l[i].start > addr:
+		return 0, ENOMEM
+	case grows == protGrowsUp:
+		return 0, EINVAL // nothing grows upwards on x86
+	}
+	return addr, 0
+}
+
+// protect changes mapping by mapping until the end or a hole. It returns the
+// parts of locked private memory that became writable: they are written at once
+// (mprotect_fixup).
+func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) (touch []*vma, errno Errno) {
 	for addr < end {
 		l := s.list()
 		v := l.at(addr)
 		if v == nil {
-			return ENOMEM
+			return touch, ENOMEM
 		}
-		if flags&^(v.flags>>mayShift)&(vmRead|vmWrite|vmExec) != 0 {
-			return EACCES
+		if flags&^(v.flags>>mayShift)&vmAccess != 0 {
+			return touch, EACCES
 		}
 		stop := min(end, v.end)
-		now := v.flags&^(vmRead|vmWrite|vmExec) | flags
+		now := v.flags&^vmAccess | flags
 		if now != v.flags {
+			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve) == 0 {
+				now |= vmAccount
+			}
 			n, errno := l.change(addr, stop, func(*vma) vmaFlags { return now })
 			if errno != 0 {
-				return errno
+				return touch, errno
 			}
 			s.publish(n)
-			s.reprotect(t, n.at(addr), addr>>pageShift, stop>>pageShift, v.flags)
+			s.reprotect(g, n.at(addr), addr>>pageShift, stop>>pageShift)
+			if v.flags&(vmWrite|vmShared|vmLocked) == vmLocked && now&vmWrite != 0 {
+				touch = append(touch, v.sub(addr, stop))
+			}
 		}
 		addr = stop
 	}
-	return 0
-}
-
-// change gives the mappings in [start, end) other flags, splitting and merging
-// (mm/mmap.c:vma_merge, split_vma). ENOMEM above the limit of mappings.
-func (l vmaList) change(start, end uint64, flags func(*vma) vmaFlags) (vmaList, Errno) {
-	n, i, j := l.isolate(start, end)
-	n = append(vmaList{}, n...)
-	for k := i; k < j; k++ {
-		n[k] = n[k].sub(n[k].start, n[k].end, flags(n[k]))
-	}
-	n = n.join(i, j)
-	if len(n) > max(len(l), maxMapCount) {
-		return nil, ENOMEM
-	}
-	return n, 0
+	return touch, 0
 }
 
 // reprotect brings the entries of the pages [start, end) in line with their
-// mapping (mm/mprotect.c:change_pte_range): none is made writable here but
-// private anonymous pages with a sole owner and dirty shared pages
-// (can_change_pte_writable); the rest is left to the next write's fault.
-func (s *Space) reprotect(t *Task, v *vma, start, end uint64, before vmaFlags) {
-	var g gather
+// mapping (mm/mprotect.c:change_pte_range).
+func (s *Space) reprotect(g *gather, v *vma, start, end uint64) {
 	s.table.tables(start, end, func(base uint64, tab *table) {
-		tab.mu.Lock()
-		defer tab.mu.Unlock()
+		tab.lock(g.task)
+		defer tab.unlock(g.task)
 		for vpn := max(base, start); vpn < min(base+tableSize, end); vpn++ {
-			p := &tab.ptes[vpn&tableMask]
-			for {
-				e := atomic.LoadUint64(p)
-				if !pteFrame(e) {
-					break
-				}
-				n := s.reprotected(v, e)
-				if n == e {
-					break
-				}
-				if atomic.CompareAndSwapUint64(p, e, n) { // the walker may set bits meanwhile
-					if losesRights(e, n) {
-						g.add(vpn)
-					}
-					break
-				}
+			old, now := tab.update(vpn&tableMask, func(e uint64) uint64 { return s.reprotected(v, e) })
+			if needsFlush(old, now) {
+				g.entry(vpn)
 			}
 		}
 	})
-	s.flushGather(t, FlushMprotect, &g)
 }
 
 // reprotected is the entry under the mapping's protection.
 func (s *Space) reprotected(v *vma, e uint64) uint64 {
 	n := e &^ (pteP | pteNone | pteW | pteNX)
-	switch {
-	case v.flags&(vmRead|vmWrite|vmExec) == 0:
+	if !v.accessible() {
 		return n | pteNone | pteNX
-	case v.flags&vmExec == 0:
-		n |= pteNX
 	}
 	n |= pteP
+	if v.flags&vmExec == 0 {
+		n |= pteNX
+	}
 	if v.flags&vmWrite != 0 && s.mayWrite(v, e) {
 		n |= pteW
 	}
 	return n
 }
 
-// mayWrite says whether an entry may be writable without a fault (mm/mprotect.c:
-// can_change_pte_writable).
+// mayWrite says whether an entry may be writable without a fault: dirty pages
+// of a shared mapping, dirty private pages without another owner
+// (can_change_pte_writable), and all shared anonymous memory; the rest is left
+// to the next write's fault.
 func (s *Space) mayWrite(v *vma, e uint64) bool {
-	f := s.machine.frames.at(ptePFN(e))
-	if v.private() {
-		return f.kind == frameAnon && f.mapcount.Load() == 1
+	switch {
+	case v.private():
+		return e&(pteD|pteExclusive) == pteD|pteExclusive
+	case v.file.shmem:
+		return true
 	}
-	return f.kind == frameShmem || e&pteD != 0
+	return e&pteD != 0
 }
 
-// losesRights says whether a TLB entry of the old word may permit more than the
-// new word does (arch/x86/include/asm/tlbflush.h:pte_needs_flush): entries that
-// were never accessed are in no TLB.
-func losesRights(old, now uint64) bool {
-	if old&pteP == 0 || old&pteA == 0 {
-		return false
-	}
-	return now&pteP == 0 || old&pteW != 0 && now&pteW == 0 || old&pteNX == 0 && now&pteNX != 0
+// needsFlush says whether a change of an entry must be flushed (arch/x86/include/
+// asm/tlbflush.h:pte_needs_flush): what was present and now is not, or permits
+// other things, more or fewer.
+func needsFlush(old, now uint64) bool {
+	return old&pteP != 0 && (now&pteP == 0 || (old^now)&(pteW|pteNX) != 0)
 }

@@ -10,24 +10,25 @@ type Space struct {
 	machine *Machine
 	id      uint32 // never 0
 
-	// mu is the mmap lock: it serialises changes of the mappings and of the
-	// tree of tables. With LockMM faults hold it for reading, with LockGlobal
-	// faults hold faultMu.
+	// mu is the mmap lock: held for writing it serialises changes of the
+	// mappings and the freeing of tables; held for reading it keeps both as they
+	// are. With LockMM faults hold it for reading, with LockGlobal faults hold
+	// faultMu.
 	mu      sync.RWMutex
 	faultMu sync.Mutex
 
 	vmas  atomic.Pointer[vmaList] // published by holders of mu
 	table *pageTable
-	prune atomic.Uint64 // changes whenever tables are freed: cached tables are stale
+	prune atomic.Uint64 // changes after tables were freed or moved: cached tables are stale
 	rss   rssCounter
 	users atomic.Int32 // tasks
 
 	cpus   atomic.Uint64 // CPUs that run it now (mm_cpumask)
 	tlbGen atomic.Uint64 // counts its flushes
 
-	startBrk, brk uint64 // mu
-	defFlags      vmaFlags
-	lockedPages   uint64 // mu
+	startBrk, brk uint64   // mu
+	defFlags      vmaFlags // mu: of mappings to come (mlockall)
+	gone          []*File  // mu: shared anonymous memory that lost a mapping, see settleShmem
 }
 
 // rssCounter counts resident pages by kind.
@@ -99,80 +100,82 @@ func (m *Machine) newSpace() *Space {
 func (s *Space) list() vmaList { return *s.vmas.Load() }
 
 // publish makes a list current. Precondition: s.mu is held for writing.
-// Shared anonymous memory is kept alive by the mappings of it.
-func (s *Space) publish(l vmaList) {
-	old := s.list()
+func (s *Space) publish(l vmaList) { s.publishOver(s.list(), l) }
+
+// publishOver makes a list current where old was, before lists that were hidden
+// in between. Shared anonymous memory is kept alive by the mappings of it.
+func (s *Space) publishOver(old, l vmaList) {
+	s.hide(l)
+	s.countShmem(old, l)
+}
+
+// hide makes a list current for a while in the middle of a change: faults on
+// what is missing from it wait for s.mu and then look again. Precondition: s.mu
+// is held for writing.
+func (s *Space) hide(l vmaList) {
+	s.mustLock()
 	s.vmas.Store(&l)
-	s.machine.countShmem(old, l)
 }
 
 // makeTable returns the leaf table of a page, counting what it had to make.
+// Precondition: s.mu is held, for reading at least.
 func (s *Space) makeTable(vpn uint64) *table {
 	t, grown := s.table.make(vpn)
-	if grown > 0 {
-		raise(&s.machine.tablesHigh, s.machine.tables.Add(int64(grown)))
-	}
+	s.countTables(grown)
 	return t
 }
 
-// lockEntry locks the leaf table of a page, made if need be, and returns it.
-// A table that was taken out of the tree meanwhile is passed over.
-func (s *Space) lockEntry(vpn uint64) *table {
-	for {
-		t := s.makeTable(vpn)
-		t.mu.Lock()
-		if !t.dead {
-			return t
-		}
-		t.mu.Unlock()
+// countTables counts new page tables for the machine.
+func (s *Space) countTables(grown int) {
+	if grown > 0 {
+		raise(&s.machine.tablesHigh, s.machine.tables.Add(int64(grown)))
 	}
 }
 
-// set stores an entry, keeping the count of the table. Precondition: t.mu.
-func (t *table) set(i uint64, e uint64) {
-	old := atomic.LoadUint64(&t.ptes[i])
-	switch {
-	case old == 0 && e != 0:
-		t.used++
-	case old != 0 && e == 0:
-		t.used--
-	}
-	atomic.StoreUint64(&t.ptes[i], e)
-}
+// zapKind says which entries an unmap takes.
+type zapKind uint8
 
-// gather collects what an unmap removed: the range to flush and the counts.
-type gather struct {
-	start, end uint64 // pages that had an entry: [start, end)
-	pages      uint64
-}
-
-func (g *gather) add(vpn uint64) {
-	if g.pages == 0 || vpn < g.start {
-		g.start = vpn
-	}
-	g.end = max(g.end, vpn+1)
-	g.pages++
-}
+const (
+	zapAll   zapKind = iota
+	zapCache         // those of the page cache: private copies stay
+)
 
 // zap clears the entries of the pages [start, end) (mm/memory.c:
-// zap_pte_range). Mappings that still cover them stay.
-func (s *Space) zap(t *Task, start, end uint64, g *gather) {
+// zap_pte_range). Mappings that still cover them stay. Each leaf table with
+// dirty pages of a file is flushed before its lock is dropped, so that nobody
+// writes to a page that is taken for clean.
+func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 	var gone [numRSS]int64
 	s.table.tables(start, end, func(base uint64, tab *table) {
-		tab.mu.Lock()
-		defer tab.mu.Unlock()
+		tab.lock(g.task)
+		defer tab.unlock(g.task)
 		if tab.used == 0 {
 			return
 		}
-		first, last := max(base, start), min(base+tableSize, end)
-		for vpn := first; vpn < last; vpn++ {
+		dirty := false
+		for vpn := max(base, start); vpn < min(base+tableSize, end); vpn++ {
 			e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
 			if e == 0 {
 				continue
 			}
-			tab.set(vpn&tableMask, 0)
-			g.add(vpn)
-			s.drop(t, e, &gone)
+			f := s.machine.frames.at(ptePFN(e))
+			if kind == zapCache && f.kind == frameAnon {
+				continue
+			}
+			e = tab.set(vpn&tableMask, 0)
+			g.entry(vpn)
+			if f.kind == frameZero {
+				continue
+			}
+			dirty = dirty || f.kind != frameAnon && e&pteD != 0
+			gone[f.kind.rss()]++
+			g.task.unmapFrame(f, ptePFN(e))
+			if g.frame() {
+				dirty = false
+			}
+		}
+		if dirty {
+			g.flush()
 		}
 	})
 	for k, n := range gone {
@@ -182,36 +185,37 @@ func (s *Space) zap(t *Task, start, end uint64, g *gather) {
 	}
 }
 
-// drop takes one mapping of the entry's frame away; an anonymous frame without
-// mappings is free.
-func (s *Space) drop(t *Task, e uint64, gone *[numRSS]int64) {
-	if !pteFrame(e) {
-		return
+// unmapFrame takes one mapping of a frame away; an anonymous frame without
+// mappings is free (page_remove_rmap).
+func (t *Task) unmapFrame(f *frame, pfn uint32) {
+	n := f.mapcount.Add(-1)
+	if invariants && n < 0 {
+		broken("frame %d has %d mappings", pfn, n)
 	}
-	pfn := ptePFN(e)
-	f := s.machine.frames.at(pfn)
-	if f.kind == frameZero || pfn == 0 {
-		return
-	}
-	gone[f.kind.rss()]++
-	if f.mapcount.Add(-1) == 0 && f.kind == frameAnon {
+	if n == 0 && f.kind == frameAnon {
 		t.frames.release(pfn)
 	}
 }
 
 // freeTables frees the leaf and upper tables that no mapping of the list needs
-// any more around the pages [start, end). Precondition: s.mu for writing.
-func (s *Space) freeTables(l vmaList, start, end uint64) {
-	floor, ceiling := uint64(0), uint64(1)<<(tableShift*s.table.levels)
-	i := l.find(start << pageShift)
+// any more around a page that has none (free_pgtables). Precondition: s.mu for
+// writing.
+func (s *Space) freeTables(g *gather, l vmaList, vpn uint64) {
+	floor, ceiling := uint64(0), s.table.limit()
+	i := l.find(vpn << pageShift)
 	if i > 0 {
-		floor = (l[i-1].end + pageMask) >> pageShift
+		floor = l[i-1].last()
 	}
 	if i < len(l) {
-		ceiling = l[i].start >> pageShift
+		ceiling = l[i].first()
 	}
-	if n := s.table.prune(floor, ceiling); n > 0 {
-		s.machine.tables.Add(-int64(n))
+	n := int64(0)
+	s.table.prune(g.task, floor, ceiling, func(base uint64) {
+		g.table(base)
+		n++
+	})
+	if n > 0 {
+		s.machine.tables.Add(-n)
 		s.prune.Add(1)
 	}
 }

@@ -17,6 +17,7 @@ type Task struct {
 	last     *vma     // the mapping of the last fault
 	lastList *vmaList // and the list it is of
 	near     [nearTables]nearTable
+	locks    lockTrace // held, in builds with invariants
 }
 
 // process is what the threads of a process share beside the address space.
@@ -68,9 +69,17 @@ func (t *Task) PageTableBytes() uint64 { return uint64(t.space.table.pages.Load(
 func (t *Task) RunOn(index int) {
 	t.onCPU = index
 	c := t.machine.cpus[index]
-	c.mu.Lock()
+	t.lockCPU(c)
 	t.enter(c)
-	c.mu.Unlock()
+	t.unlockCPU(c)
+}
+
+// begin makes the task current on its CPU, as it is when it makes a system
+// call, and takes the mmap lock of its address space for changes.
+func (t *Task) begin() *Space {
+	t.RunOn(t.onCPU)
+	t.space.lock(t)
+	return t.space
 }
 
 // enter makes the space current on the CPU. Precondition: c.mu.
@@ -92,8 +101,8 @@ func (t *Task) enter(c *cpu) {
 // that hits in the TLB takes no lock.
 func (t *Task) Run(refs []Ref) (int, Outcome) {
 	c := t.machine.cpus[t.onCPU]
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	t.lockCPU(c)
+	defer t.unlockCPU(c)
 	t.enter(c)
 	for i := range refs {
 		r := &refs[i]
@@ -127,8 +136,8 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 // Access performs one access.
 func (t *Task) Access(addr uint64, a Access) Outcome {
 	c := t.machine.cpus[t.onCPU]
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	t.lockCPU(c)
+	defer t.unlockCPU(c)
 	t.enter(c)
 	return t.touch(c, addr>>pageShift, a)
 }
@@ -224,8 +233,8 @@ func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 		return 0, SIGSEGV
 	}
 	c := t.machine.cpus[t.onCPU]
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	t.lockCPU(c)
+	defer t.unlockCPU(c)
 	t.enter(c)
 	for at := addr; at < end; at = at&^pageMask + PageSize {
 		if out := t.touch(c, at>>pageShift, a); out.Fatal() {

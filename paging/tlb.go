@@ -114,6 +114,17 @@ func (l *tlbLevel) insert(tag uint64, e tlbEntry) {
 	l.tags[b], l.entries[b] = tag, e
 }
 
+// refresh brings an entry up to date, if it is there; its turn to go stays.
+func (l *tlbLevel) refresh(tag uint64, e tlbEntry) {
+	b := l.base(tag >> 16)
+	for i, t := range l.tags[b : b+l.ways] {
+		if t == tag {
+			l.entries[b+i] = e
+			return
+		}
+	}
+}
+
 // remove takes one entry out and closes the gap.
 func (l *tlbLevel) remove(tag uint64) {
 	i := l.find(tag)
@@ -183,19 +194,13 @@ func (t *tlb) lookup(asid uint16, vpn uint64, a Access) tlbHit {
 	return tlbFound
 }
 
-// again counts n further accesses to the page just looked up: hits in the
-// first level.
-func (t *tlb) again(a Access, n uint64) { t.stats.lookups[side(a)] += n }
-
 // insert fills the second level and the first level of the access's kind after
 // a walk; an entry in the other first level is brought up to date.
 func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
 	tag := vpn<<16 | uint64(asid)
 	t.l2.insert(tag, e)
 	t.l1[side(a)].insert(tag, e)
-	if other := &t.l1[1-side(a)]; other.find(tag) >= 0 {
-		other.insert(tag, e)
-	}
+	t.l1[1-side(a)].refresh(tag, e)
 }
 
 func (t *tlb) levels() [3]*tlbLevel { return [3]*tlbLevel{&t.l1[0], &t.l1[1], &t.l2} }

@@ -67,7 +67,15 @@ const (
 	MapNonBlock       MapFlags = 0x10000
 	MapFixedNoReplace MapFlags = 0x100000
 
+	map32Bit   MapFlags = 0x40
+	mapHugeTLB MapFlags = 0x40000
+
 	mapTypeMask = 0x0f
+	// mapLegacy are the flags that MAP_SHARED_VALIDATE accepts for an ordinary
+	// file (include/linux/mman.h:LEGACY_MAP_MASK: with MAP_DENYWRITE,
+	// MAP_EXECUTABLE, MAP_STACK and the sizes of huge pages).
+	mapLegacy = MapShared | MapPrivate | MapFixed | MapAnonymous | 0x800 | 0x1000 | 0x4000000 | MapGrowsDown | MapLocked | MapNoReserve |
+		MapPopulate | MapNonBlock | 0x20000 | mapHugeTLB | map32Bit | 21<<26 | 30<<26
 )
 
 // Outcome is how an access, or a fault, ended.
@@ -128,7 +136,7 @@ const (
 	FlushFork
 	FlushExec
 	FlushExit
-	FlushSwitch // an address space came back to a CPU that had missed flushes of it, or to a recycled ASID
+	FlushSwitch // an address space came to a CPU that had missed flushes of it, or that gave it a new ASID
 	FlushTruncate
 	FlushBrk
 	FlushWriteProtect // msync and write-back make shared pages clean and read-only again
@@ -144,23 +152,23 @@ type Errno uint16
 
 // The error numbers the model returns (include/uapi/asm-generic/errno*.h).
 const (
-	EPERM     Errno = 1
-	EIO       Errno = 5
-	EBADF     Errno = 9
-	EAGAIN    Errno = 11
-	ENOMEM    Errno = 12
-	EACCES    Errno = 13
-	EFAULT    Errno = 14
-	EBUSY     Errno = 16
-	EEXIST    Errno = 17
-	ENODEV    Errno = 19
-	EINVAL    Errno = 22
-	EOVERFLOW Errno = 75
-	EOPNOTSUP Errno = 95
+	EPERM      Errno = 1
+	EIO        Errno = 5
+	EBADF      Errno = 9
+	EAGAIN     Errno = 11
+	ENOMEM     Errno = 12
+	EACCES     Errno = 13
+	EFAULT     Errno = 14
+	EBUSY      Errno = 16
+	EEXIST     Errno = 17
+	ENODEV     Errno = 19
+	EINVAL     Errno = 22
+	EOVERFLOW  Errno = 75
+	EOPNOTSUPP Errno = 95
 )
 
 var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
-	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUP: "EOPNOTSUPP"}
+	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
 
 func (e Errno) String() string {
 	if s, ok := errnoNames[e]; ok {
@@ -168,6 +176,9 @@ func (e Errno) String() string {
 	}
 	return fmt.Sprintf("errno %d", uint16(e))
 }
+
+// Error makes an Errno an error.
+func (e Errno) Error() string { return e.String() }
 
 // pageUp rounds a length up to whole pages; it wraps to 0 as PAGE_ALIGN does.
 func pageUp(n uint64) uint64 { return (n + pageMask) &^ pageMask }

@@ -1,11 +1,9 @@
 package paging
 
-import (
-	"slices"
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// vmaFlags are the VM_* flags of a mapping that the model acts on.
+// vmaFlags are the VM_* flags of a mapping that the model acts on, and those
+// that keep mappings apart.
 type vmaFlags uint32
 
 const (
@@ -18,48 +16,80 @@ const (
 	vmMayExec
 	vmGrowsDown
 	vmLocked
+	vmLockOnFault
 	vmSeqRead
 	vmRandRead
 	vmDontCopy
 	vmWipeOnFork
-	vmDontExpand
+	vmDontDump
+	vmNoReserve
+	vmAccount
 	vmHuge
 	vmNoHuge
 	vmMergeable
-	vmSpecial // vdso, vvar, vsyscall: never merged, no fault-around
+	vmSpecial // vdso and vvar (VM_DONTEXPAND): never merged, resized or locked, no fault-around
+	vmPFNMap  // vvar (VM_PFNMAP): pages without a struct page
 	vmForeign // belongs to the recorder
 
+	vmAccess = vmRead | vmWrite | vmExec
 	vmMayAll = vmMayRead | vmMayWrite | vmMayExec
+	vmLock   = vmLocked | vmLockOnFault
 	mayShift = 4 // from vmRead to vmMayRead
 )
 
 // protFlags turns a protection into flags; the low three bits agree.
 func protFlags(p Prot) vmaFlags { return vmaFlags(p & protRWX) }
 
-// vma is a mapping [start, end) of equal flags and backing. It is immutable: a
-// change makes new ones and publishes a new list, so whoever holds an old list
-// sees an old but consistent address space. Only the anon mark is shared and
-// written later.
+// vma is a mapping [start, end) of equal flags and backing. It does not change
+// once it is published, but for anon: a change makes new ones and publishes a
+// new list, so whoever holds an old list sees an old but consistent address
+// space.
 type vma struct {
 	start, end uint64 // bytes
 	flags      vmaFlags
 	pgoff      uint64 // in pages: of the file, or of the original address of anonymous memory
 	file       *File  // nil for private anonymous memory
-	anon       *anonMark
 	name       string // "[heap]", "[stack]", ... "" = by file, or [anon]
+
+	// anon is the anon_vma: nil until the mapping is about to get its first
+	// anonymous page, then set once, under Space.mu (held for reading is
+	// enough).
+	anon atomic.Pointer[anonVMA]
 }
 
-// anonMark stands for the anon_vma: it is set when the mapping gets its first
-// anonymous page, and shared by the pieces of a split mapping.
-type anonMark struct{ set atomic.Bool }
+// anonVMA stands for an anon_vma: the origin of anonymous pages. Mappings with
+// different ones do not merge.
+type anonVMA struct {
+	forked bool // inherited by fork: its mappings do not take in untouched memory (list_is_singular)
+}
+
+// clone returns a copy that may be changed until it is published.
+func (v *vma) clone() *vma {
+	n := &vma{start: v.start, end: v.end, flags: v.flags, pgoff: v.pgoff, file: v.file, name: v.name}
+	n.anon.Store(v.anon.Load())
+	return n
+}
+
+// sub returns the part [start, end) of the mapping.
+func (v *vma) sub(start, end uint64) *vma {
+	n := v.clone()
+	n.start, n.end = start, end
+	n.pgoff += (start - v.start) >> pageShift
+	return n
+}
 
 func (v *vma) prot() Prot    { return Prot(v.flags) & protRWX }
 func (v *vma) pages() uint64 { return (v.end - v.start) >> pageShift }
 
-// index is the page of the backing at a page of the address space.
-func (v *vma) index(vpn uint64) uint64 { return v.pgoff + vpn - v.start>>pageShift }
+// first and last are the pages [first, last) of the mapping.
+func (v *vma) first() uint64 { return v.start >> pageShift }
+func (v *vma) last() uint64  { return v.end >> pageShift }
 
-func (v *vma) private() bool { return v.flags&vmShared == 0 }
+// index is the page of the backing at a page of the address space.
+func (v *vma) index(vpn uint64) uint64 { return v.pgoff + vpn - v.first() }
+
+func (v *vma) private() bool    { return v.flags&vmShared == 0 }
+func (v *vma) accessible() bool { return v.flags&vmAccess != 0 }
 
 // isCOW says that a write makes a private copy (include/linux/mm.h:
 // is_cow_mapping).
@@ -87,36 +117,20 @@ func (v *vma) permits(a Access) bool {
 	case Exec:
 		return v.flags&vmExec != 0
 	}
-	return v.flags&(vmRead|vmWrite|vmExec) != 0
+	return v.accessible()
 }
 
-// sub returns the part [start, end) of the mapping with other flags.
-func (v *vma) sub(start, end uint64, flags vmaFlags) *vma {
-	n := *v
-	n.start, n.end, n.flags = start, end, flags
-	n.pgoff += (start - v.start) >> pageShift
-	return &n
-}
-
-// canMerge says whether b may continue a, as mm/mmap.c:can_vma_merge_after: end
-// to start, equal flags and file, contiguous offsets, and anonymous memory of
-// at most one origin.
-func canMerge(a, b *vma) bool {
-	return a.end == b.start && a.flags == b.flags && a.flags&vmSpecial == 0 && a.file == b.file && a.name == b.name &&
-		a.pgoff+a.pages() == b.pgoff && (a.anon == b.anon || !a.anon.set.Load() || !b.anon.set.Load())
-}
-
-func merged(a, b *vma) *vma {
-	n := *a
-	n.end = b.end
-	if !a.anon.set.Load() {
-		n.anon = b.anon
+// gapStart is where the memory of a mapping begins for its neighbours: a
+// growing stack keeps its guard gap (include/linux/mm.h:vm_start_gap).
+func (v *vma) gapStart() uint64 {
+	if v.flags&vmGrowsDown != 0 {
+		return v.start - min(v.start, stackGap)
 	}
-	return &n
+	return v.start
 }
 
-// vmaList is an address space's mappings, in order of address. A list is
-// immutable once published.
+// vmaList is an address space's mappings, in order of address. A list does not
+// change once it is published.
 type vmaList []*vma
 
 // find returns the position of the first mapping that ends above addr.
@@ -146,18 +160,7 @@ func (l vmaList) overlaps(start, end uint64) bool {
 	return i < len(l) && l[i].start < end
 }
 
-// covered says whether every byte of [start, end) is mapped.
-func (l vmaList) covered(start, end uint64) bool {
-	for i := l.find(start); start < end; i++ {
-		if i >= len(l) || l[i].start > start {
-			return false
-		}
-		start = l[i].end
-	}
-	return true
-}
-
-// replaced returns the list with [i, j) replaced.
+// replaced returns a new list in which with takes the place of [i, j).
 func (l vmaList) replaced(i, j int, with ...*vma) vmaList {
 	n := make(vmaList, 0, len(l)-(j-i)+len(with))
 	n = append(n, l[:i]...)
@@ -165,40 +168,48 @@ func (l vmaList) replaced(i, j int, with ...*vma) vmaList {
 	return append(n, l[j:]...)
 }
 
-// isolate returns the list with mappings split at start and end, and the
-// positions [i, j) of those inside. splits is by how many mappings it grew.
+// isolate returns the list with mappings split at start and end
+// (mm/mmap.c:__split_vma), and the positions [i, j) of those inside.
 func (l vmaList) isolate(start, end uint64) (n vmaList, i, j int) {
 	n = l
 	if i = n.find(start); i < len(n) && n[i].start < start {
 		v := n[i]
-		n = n.replaced(i, i+1, v.sub(v.start, start, v.flags), v.sub(start, v.end, v.flags))
+		n = n.replaced(i, i+1, v.sub(v.start, start), v.sub(start, v.end))
 		i++
 	}
 	for j = i; j < len(n) && n[j].start < end; j++ {
 		if v := n[j]; v.end > end {
-			n = n.replaced(j, j+1, v.sub(v.start, end, v.flags), v.sub(end, v.end, v.flags))
+			n = n.replaced(j, j+1, v.sub(v.start, end), v.sub(end, v.end))
 		}
 	}
 	return n, i, j
 }
 
-// join merges neighbours in the positions [i-1, j] where they can be.
-func (l vmaList) join(i, j int) vmaList {
-	lo, hi := max(0, i-1), min(len(l), j+1)
-	if hi-lo < 2 {
+// without returns the list with a hole at [start, end).
+func (l vmaList) without(start, end uint64) vmaList {
+	if !l.overlaps(start, end) {
 		return l
 	}
-	part := slices.Clone(l[lo:hi])
-	out := part[:1]
-	for _, v := range part[1:] {
-		if last := out[len(out)-1]; canMerge(last, v) {
-			out[len(out)-1] = merged(last, v)
-		} else {
-			out = append(out, v)
+	n, i, j := l.isolate(start, end)
+	return n.replaced(i, j)
+}
+
+// lockedPages adds up the locked mappings (mm_struct.locked_vm).
+func (l vmaList) lockedPages() uint64 {
+	n := uint64(0)
+	for _, v := range l {
+		if v.flags&vmLocked != 0 {
+			n += v.pages()
 		}
 	}
-	if len(out) == hi-lo {
-		return l
+	return n
+}
+
+// totalPages adds up all mappings (mm_struct.total_vm).
+func (l vmaList) totalPages() uint64 {
+	n := uint64(0)
+	for _, v := range l {
+		n += v.pages()
 	}
-	return l.replaced(lo, hi, out...)
+	return n
 }

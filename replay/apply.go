@@ -2,6 +2,8 @@ package replay
 
 import (
 	"fmt"
+	"path"
+	"strings"
 
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay/result"
@@ -12,46 +14,43 @@ import (
 // for a stream that breaks the rules of the trace (trace.Validate) in a way
 // that leaves nothing sensible to do.
 func (e *engine) event(ev *trace.Event) error {
-	e.events++
-	if e.opts.Check && e.events%checkEvery == 0 {
-		if err := e.machine.Check(); err != nil {
-			return fmt.Errorf("%w: %w", ErrCheck, err)
-		}
-	}
 	switch ev.Kind {
 	case trace.KindSyscall:
-		e.syscall(ev.Thread, ev.Syscall())
+		return e.syscall(ev.Thread, ev.Syscall())
 	case trace.KindUserCopy:
 		e.userCopy(ev.Thread, ev.UserCopy())
 	case trace.KindMap:
 		return e.mapRegion(ev.Thread, ev.Map())
 	case trace.KindFile:
-		e.file(ev.Thread, ev.File())
+		return e.file(ev.Thread, ev.File())
 	case trace.KindProcess:
 		return e.process(ev.Thread, ev.Process())
 	case trace.KindSched:
 		e.sched(ev.Sched())
 	case trace.KindMark:
-		e.marks = append(e.marks, result.Mark{Accesses: e.accesses, Label: ev.Mark()})
+		e.mark(ev.Mark())
 	case trace.KindLost:
-		n, what := ev.Lost()
-		e.lost += n
-		e.warn("%d records are missing here (%s), after %d accesses: counts from there on are too low", n, what, e.accesses)
-	case trace.KindTime, trace.KindTruth, trace.KindFault:
-		// Time and Truth serve people and validation. A Fault is what the
-		// live kernel did, not what the program asked for.
+		e.lost.add(ev, e.accesses)
+	case trace.KindTruth:
+		e.truth(ev.Truth())
+	case trace.KindTime, trace.KindFault:
+		// Time serves people. A Fault is what the live kernel did, not what
+		// the program asked for.
 	default:
 		return fmt.Errorf("%w: record kind %d", trace.ErrVersion, ev.Kind)
 	}
 	return nil
 }
 
-const maxWarnings = 50
+// passOver counts a record that has no thread to be applied to.
+func (e *engine) passOver() { e.passed.records++ }
 
-func (e *engine) warn(format string, args ...any) {
-	if len(e.warnings) < maxWarnings {
-		e.warnings = append(e.warnings, fmt.Sprintf(format, args...))
+func (e *engine) mark(label string) {
+	if len(e.marks) >= e.limits.rows {
+		e.warnings.once("more than %d marks: those after the first are left out", e.limits.rows)
+		return
 	}
+	e.marks = append(e.marks, result.Mark{Accesses: e.accesses, Label: e.names.keep(label)})
 }
 
 func (e *engine) sched(s trace.Sched) {
@@ -69,33 +68,99 @@ func (e *engine) sched(s trace.Sched) {
 	e.runnable(s.Thread)
 }
 
+// truth notes what the live kernel had counted, with the model's counts at the
+// same point beside it. The model does not act on it.
+func (e *engine) truth(t trace.Truth) {
+	p := e.procs[t.PID]
+	if p == nil {
+		e.passOver()
+		return
+	}
+	p.truth = &result.Truth{
+		Accesses: e.accesses,
+		Live:     result.Point{Minor: t.Minor, Major: t.Major, RSSBytes: t.RSS},
+		Model:    result.Point{Minor: p.faults.minor - p.faults.foreign, Major: p.faults.major - p.faults.foreignMajor, RSSBytes: p.rss().Total()},
+	}
+}
+
+// maxCopy is the most the kernel copies for one call: MAX_RW_COUNT of Linux
+// 6.1 include/linux/fs.h.
+const maxCopy = 0x7ffff000
+
+// userCopy is the kernel reading or writing user memory for the thread. It
+// answers a bad pointer with EFAULT and not with a signal (arch/x86/mm/fault.c:
+// kernelmode_fixup_or_oops), so nothing happens to the process; but a recorder
+// notes what was copied, so in a captured trace a copy that the model refuses is
+// held against it.
 func (e *engine) userCopy(tid uint32, c trace.UserCopy) {
 	th := e.runnable(tid)
 	if th == nil {
-		e.orphans++
+		e.passOver()
 		return
 	}
 	if c.Len == 0 {
 		return
 	}
+	if c.Len > maxCopy {
+		e.warnings.once("a usercopy record names more than the %d bytes that the kernel copies for one call: the rest is left out", uint64(maxCopy))
+		c.Len = maxCopy
+	}
 	done, out := th.task.Copy(c.Addr, c.Len, c.Write)
-	// The kernel answers a bad user pointer with EFAULT, not with a signal;
-	// the recorded call did succeed, so on a captured trace it is held
-	// against the model all the same.
-	if out.Fatal() && (e.imposed || out == paging.OOM) {
-		e.refused(th, c.Addr+done, out)
+	switch {
+	case out == paging.OOM && !e.imposed:
+		e.exitProcess(th, out.String())
+	case out.Fatal() && e.imposed:
+		e.unexplained(e.describe(th, c.Addr+done, out, e.records))
 	}
 }
 
-func (e *engine) file(tid uint32, f trace.File) {
-	file := e.machine.File(f.Dev, f.Ino, f.Size, f.Path)
-	e.files[f.ID] = file
+// knownFile is a file that a File record has announced.
+type knownFile struct {
+	file     *paging.File
+	dev, ino uint64
+}
+
+// Devices of files whose identity the trace does not give. No device number of
+// Linux has more than 32 bits.
+const (
+	devByID         = ^uint64(0) - 1 // ino is the id of the File record
+	devByDescriptor = ^uint64(0) - 2 // ino is process id<<32 | descriptor
+)
+
+// file announces a file, or brings its size up to date, and notes which
+// descriptor names it.
+func (e *engine) file(tid uint32, f trace.File) error {
+	if f.Dev == 0 && f.Ino == 0 { // in traces written by hand: the id tells files apart
+		f.Dev, f.Ino = devByID, f.ID
+	}
+	k := e.files[f.ID]
+	switch {
+	case k == nil:
+		if len(e.files) >= e.limits.files {
+			return fmt.Errorf("more than %d files", e.limits.files)
+		}
+		k = &knownFile{dev: f.Dev, ino: f.Ino}
+		e.files[f.ID] = k
+	case k.dev != f.Dev || k.ino != f.Ino:
+		return fmt.Errorf("file %d was device %#x, inode %d and is now device %#x, inode %d", f.ID, k.dev, k.ino, f.Dev, f.Ino)
+	}
+	k.file = e.machine.File(f.Dev, f.Ino, f.Size, e.names.keep(f.Path))
+	// Valgrind preloads libraries of this name into the program it runs.
+	if e.imposed && strings.HasPrefix(path.Base(f.Path), "vgpreload_") {
+		k.file.SetForeign()
+	}
 	if f.FD == 0 {
-		return
+		return nil
 	}
-	if th := e.threads[tid]; th != nil {
-		th.proc.fds[f.FD-1] = file
+	th := e.threads[tid]
+	if th == nil {
+		e.passOver()
+		return nil
 	}
+	if f.FD-1 > maxDescriptor {
+		return fmt.Errorf("descriptor %d: they end at %d", f.FD-1, maxDescriptor)
+	}
+	return e.openDescriptor(th.proc, int32(f.FD-1), k.file)
 }
 
 // regionKinds says what a region of the trace is to the model; the first flag
@@ -111,14 +176,17 @@ var regionKinds = []struct {
 	{trace.MapVSyscall, paging.VSyscall},
 }
 
+// mapRegion puts a region of the image into the address space. One that does
+// not fit is an error in a trace made for the model, and a warning in a captured
+// one, whose layout nobody can change any more.
 func (e *engine) mapRegion(tid uint32, m trace.Map) error {
 	th := e.runnable(tid)
 	if th == nil {
-		e.orphans++
+		e.passOver()
 		return nil
 	}
 	r := paging.Region{
-		Start: m.Start, End: m.End, Prot: paging.Prot(m.Prot), Offset: m.Offset, Name: m.Name,
+		Start: m.Start, End: m.End, Prot: paging.Prot(m.Prot), Offset: m.Offset,
 		Shared: m.Flags&trace.MapShared != 0, GrowsDown: m.Flags&trace.MapGrowsDown != 0,
 		Foreign: m.Flags&trace.MapRecorder != 0,
 	}
@@ -129,37 +197,65 @@ func (e *engine) mapRegion(tid uint32, m trace.Map) error {
 		}
 	}
 	if m.File != 0 {
-		if r.File = e.files[m.File]; r.File == nil {
+		k := e.files[m.File]
+		if k == nil {
 			return fmt.Errorf("region %#x-%#x names file %d, which no File record has announced", m.Start, m.End, m.File)
 		}
+		r.File = k.file
+	} else if m.Name != "" {
+		r.Name = e.names.keep(m.Name)
+	}
+	if r.Kind == paging.VDSO || r.Kind == paging.VVar { // the kernel's own pages, mapped private
+		r.File, r.Shared = nil, false
+	}
+	if err := th.task.MapRegion(r); err != nil {
+		if !e.imposed {
+			return fmt.Errorf("region %#x-%#x: %w", m.Start, m.End, err)
+		}
+		e.warnings.add("region %#x-%#x (%s) does not fit into the address space: %v", m.Start, m.End, e.names.keep(m.Name), err)
+		return nil
 	}
 	if r.Kind == paging.Heap {
 		th.task.SetBrk(m.Start, m.End)
-		th.proc.heapSet = true
-	}
-	if err := th.task.MapRegion(r); err != nil {
-		if e.imposed {
-			e.warn("region %#x-%#x (%s) does not fit into the address space: %v", m.Start, m.End, m.Name, err)
-			return nil
-		}
-		return err
+		th.proc.heap = heap{start: m.Start, end: m.End, known: true}
 	}
 	return nil
 }
 
-func (e *engine) syscall(tid uint32, s trace.Syscall) {
+// syscall performs a call in the model, if the model has a part in it, and
+// compares its answer with the recorded one.
+func (e *engine) syscall(tid uint32, s trace.Syscall) error {
 	th := e.runnable(tid)
 	if th == nil {
-		e.orphans++
-		return
+		e.passOver()
+		return nil
 	}
-	c, ok := calls[callKey{s.ABI, s.Nr}]
-	if !ok {
-		e.agree.ignore(trace.SyscallName(s.ABI, s.Nr))
-		return
+	if s.ABI == trace.ABII386 {
+		narrow(&s)
+		if !e.imposed {
+			e.warnings.once("the trace holds i386 system calls: they run in the address space of x86-64")
+		}
 	}
-	ret := c.apply(e, th, &s)
-	if c.args > 0 {
-		e.agree.compare(c.name, s.Args[:c.args], ret, s.Ret)
+	key := callKey{s.ABI, s.Nr}
+	if c, ok := calls[key]; ok {
+		e.agree.compare(c.name, s.Args[:c.args], c.apply(e, th, &s), s.Ret)
+		return nil
+	}
+	e.agree.ignore(trace.SyscallName(s.ABI, s.Nr))
+	if follow, ok := descriptorCalls[key]; ok && !isErrno(s.Ret) {
+		return follow(e, th.proc, &s)
+	}
+	return nil
+}
+
+// narrow makes of the registers of an i386 call what the kernel makes of them:
+// arguments of 32 bits without sign (arch/x86/include/asm/syscall_wrapper.h:
+// SC_IA32_REGS_TO_ARGS), and an error number that is negative in 64 bits too.
+func narrow(s *trace.Syscall) {
+	for i := range s.Args {
+		s.Args[i] &= 0xffffffff
+	}
+	if s.Ret>>32 == 0 && isErrno(uint64(int64(int32(s.Ret)))) {
+		s.Ret = uint64(int64(int32(s.Ret)))
 	}
 }

@@ -1,53 +1,76 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay/result"
-	"github.com/vmtrace/vmtrace/trace"
 )
 
-// collect makes the result of a finished replay.
-func (e *engine) collect(src trace.Source) *result.Run {
-	for _, p := range e.all {
-		if !p.dead {
-			e.blame(p)
-			e.lastLook(p)
+// collect makes the result of a finished replay. fromSource are the warnings of
+// the source.
+func (e *engine) collect(fromSource []string) *result.Run {
+	for _, p := range e.procs {
+		e.lastLook(p)
+		if !p.row {
+			e.others.add(p)
 		}
 	}
-	stats := e.machine.Stats()
-	e.timeline.finish(e.accesses, stats)
-	e.agree.calls.Ignored = orEmpty(e.agree.calls.Ignored)
-	if e.agree.calls.ByCall == nil {
-		e.agree.calls.ByCall = map[string]result.Call{}
+	for _, p := range e.living() {
+		e.settle(p, "")
 	}
-	r := &result.Run{
-		Schema: result.Schema,
-		Trace: result.Trace{Path: e.opts.Path, Origin: e.header.Origin, Tool: e.header.Tool, Command: e.header.Command,
-			Accesses: e.accesses, Refs: e.refs, Records: e.records, Reduce: e.header.Reduce, Lost: e.lost},
+	stats := e.machine.Stats()
+	if len(e.procs) > 0 {
+		e.finalRSS = stats.RSS.Total()
+	}
+	e.timeline.finish(e.accesses, stats)
+	return &result.Run{
+		Schema:    result.Schema,
+		Trace:     e.trace(),
 		Config:    e.config(),
 		Totals:    e.totals(&stats),
 		Agreement: result.Agreement{Segv: e.agree.segv, FirstSegv: e.agree.firstSegv, Syscalls: e.agree.calls},
+		Processes: e.processes(),
 		Mappings:  e.mappings.result(),
 		Timeline:  result.Timeline{EndsAccesses: e.timeline.ends},
 		Series:    e.timeline.series(),
 		Marks:     e.marks,
+		Warnings:  e.allWarnings(fromSource),
 	}
-	for _, p := range e.all {
-		r.Processes = append(r.Processes, result.Process{PID: p.pid, Command: p.command, Threads: p.threads,
-			Faults: p.faults.result(), Exit: p.exit,
-			RSS: result.ProcessRSS{PeakBytes: p.peakRSS, AnonBytes: p.rss.Anon, FileBytes: p.rss.File, ShmemBytes: p.rss.Shmem}})
-	}
-	r.Warnings = append(e.traceWarnings(src), e.warnings...)
-	return r
 }
 
-func orEmpty(m map[string]uint64) map[string]uint64 {
-	if m == nil {
-		return map[string]uint64{}
+// living lists the living processes by id.
+func (e *engine) living() []*process {
+	return slices.SortedFunc(maps.Values(e.procs), func(a, b *process) int { return cmp.Compare(a.pid, b.pid) })
+}
+
+func (e *engine) trace() result.Trace {
+	h := e.header
+	command := make([]string, len(h.Command))
+	for i, word := range h.Command {
+		command[i] = plain(word)
 	}
-	return m
+	return result.Trace{Path: plain(e.opts.Path), Origin: plain(h.Origin), Tool: plain(h.Tool), Command: command,
+		Accesses: e.accesses + e.passed.accesses, Refs: e.refs + e.passed.refs, Records: e.records, Reduce: h.Reduce, Lost: e.lost.records}
+}
+
+// processes lists the processes in the order they appeared. Those above the limit
+// are one row at the end.
+func (e *engine) processes() []result.Process {
+	out := make([]result.Process, 0, len(e.rows)+1)
+	for _, p := range e.rows {
+		out = append(out, result.Process{PID: p.pid, Command: p.command, Threads: p.threads,
+			Faults: p.faults.result(), Exit: p.exit, Truth: p.truth,
+			RSS: result.ProcessRSS{PeakBytes: p.peakRSS, AnonBytes: p.last.Anon, FileBytes: p.last.File, ShmemBytes: p.last.Shmem}})
+	}
+	if o := &e.others; o.processes > 0 {
+		out = append(out, result.Process{Command: fmt.Sprintf("(%d other processes)", o.processes), Threads: o.threads,
+			Faults: o.faults.result(), RSS: result.ProcessRSS{PeakBytes: o.peakRSS}})
+	}
+	return out
 }
 
 func (e *engine) config() result.Config {
@@ -57,13 +80,14 @@ func (e *engine) config() result.Config {
 }
 
 func (e *engine) totals(s *paging.Stats) result.Totals {
-	var foreign uint64
-	for _, p := range e.all {
-		foreign += p.faults.foreign
+	foreign := e.others.faults
+	for _, p := range e.rows {
+		foreign.merge(&p.faults)
 	}
 	t := result.Totals{
 		Accesses: e.accesses, Refs: e.refs,
-		Faults:         result.Faults{Minor: s.Minor, Major: s.Major, Foreign: foreign, Kinds: kindNames(&s.Faults)},
+		Faults: result.Faults{Minor: s.Minor, Major: s.Major, Foreign: foreign.foreign, ForeignMajor: foreign.foreignMajor,
+			Kinds: kindNames(&s.Faults)},
 		RSS:            result.RSS{PeakBytes: s.PeakRSS, FinalBytes: e.finalRSS},
 		PageTableBytes: s.PeakPageTableBytes,
 		TLB: result.TLB{Lookups: s.TLB.Lookups(), L1Misses: s.TLB.L1Misses(), Misses: s.TLB.Misses(), Walks: s.TLB.Walks(),
@@ -94,19 +118,31 @@ var labelWarnings = map[string]string{
 	"regions": "the mappings of this trace are %s, not recorded",
 }
 
-// traceWarnings lists what the trace itself says about its limits.
-func (e *engine) traceWarnings(src trace.Source) []string {
-	w := append([]string{}, src.Warnings()...)
-	for _, key := range []string{"order", "faults", "regions"} {
-		if v, ok := e.header.Labels[key]; ok {
-			w = append(w, fmt.Sprintf(labelWarnings[key], v))
+// allWarnings lists what the trace says about its own limits, what it made the
+// replay leave out, and what came up on the way.
+func (e *engine) allWarnings(fromSource []string) []string {
+	w := []string{}
+	add := func(on bool, format string, args ...any) {
+		if on {
+			w = append(w, fmt.Sprintf(format, args...))
 		}
 	}
-	if e.orphans > 0 {
-		w = append(w, fmt.Sprintf("%d records belong to threads that had not started or were dead: passed over", e.orphans))
+	for _, s := range fromSource {
+		w = append(w, plain(s))
 	}
-	if e.accesses == 0 {
-		w = append(w, "the trace holds no accesses")
+	for _, key := range []string{"order", "faults", "regions"} {
+		v, ok := e.header.Labels[key]
+		add(ok, labelWarnings[key], plain(v))
 	}
-	return w
+	add(e.lost.places > 0, "%d records are missing in %d places, the first %s: counts from there on are too low", e.lost.records, e.lost.places, e.lost.first)
+	add(e.passed.records > 0, "%d records belong to threads that had not started or were dead: passed over, with %d accesses", e.passed.records, e.passed.accesses)
+	add(e.accesses == 0, "the trace holds no accesses that could be replayed")
+	for _, name := range slices.Sorted(maps.Keys(e.agree.calls.Ignored)) {
+		add(unmodelled[name], "%d calls of %s change memory and are not modelled", e.agree.calls.Ignored[name], name)
+	}
+	add(e.agree.calls.Imposed > 0, "%d calls were refused memory where the recorder had placed something: the refusal is imposed on the model", e.agree.calls.Imposed)
+	add(e.others.processes > 0, "%d processes after the first %d share one row", e.others.processes, e.limits.rows)
+	add(e.mappings.full, "mappings after the first %d share one row", e.mappings.limit)
+	add(e.names.left > 0, "%d names are left out: together they are longer than %d bytes", e.names.left, e.names.limit)
+	return append(w, e.warnings.all()...)
 }

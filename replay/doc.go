@@ -10,32 +10,70 @@
 // # The life of a record here
 //
 //  1. engine.go takes a batch from the source. A batch of references goes
-//     through the task of its thread in chunks; everything else is an event.
-//  2. apply.go turns an event into operations of the model: it is the only
-//     file that names both trace records and model operations. calls.go holds
-//     the table of system calls that change an address space.
-//  3. agreement.go compares the model's answer with the recorded one.
+//     through the task of its thread in chunks, which end where a bucket of the
+//     time line is full; everything else is an event.
+//  2. apply.go turns an event into operations of the model: it and the files it
+//     calls are the only place that names both trace records and model
+//     operations. tasks.go holds processes and threads; calls.go the table of
+//     system calls that change an address space, calls_map.go those of them
+//     that choose addresses; descriptors.go finds the file of an mmap.
+//  3. agreement.go compares the model's answers with the recorded ones.
 //  4. The observers (obs_*.go) watch faults and take a snapshot of the
 //     model's counters at every boundary of the time line.
-//  5. collect.go makes the result.
+//  5. collect.go makes the result. limits.go says what is bounded, and how.
 //
 // # Captured and other traces
 //
-// The layout of a captured trace is the recorder's: where the program got an
-// address from mmap or mremap, that address is imposed, and the model checks
-// that it was free, aligned and allowed. An access that the model refuses is
-// then a fault of the model or of the capture: it is counted in
-// result.Agreement, the first is described, and the replay goes on. (The last
-// one of a process that really was ended by SIGSEGV or SIGBUS is explained and
-// not counted.)
+// In a trace of origin "captured" or "converted" the layout of the address space
+// is the recorder's:
 //
-// In a generated or text trace the model places mappings by its own rules, and
-// SIGSEGV, SIGBUS and OOM end the process as they would a real one; later
-// records of a dead process are passed over and counted in a warning.
+//   - The address that mmap or mremap gave is imposed. The model checks that it
+//     was free and aligned, and answers ENOMEM where it was not.
+//   - A refusal of brk, or of mremap without MREMAP_MAYMOVE, to grow is imposed
+//     where the model would have grown: something of the recorder's may have
+//     stood in the way. Such answers compare as equal and are counted
+//     (Syscalls.Imposed).
+//   - An mmap that failed when it was recorded leaves nothing in the model: what
+//     MAP_FIXED would have replaced stays.
+//   - A descriptor that no File record names is taken for a file of its own.
+//   - A region that does not fit is a warning.
+//   - An access that the model refuses is a fault of the model or of the
+//     capture: it is counted in Agreement.Segv, the first is described, and the
+//     replay goes on. The last one of a process that was ended by SIGSEGV or
+//     SIGBUS is explained and not counted, if its thread did nothing after it.
+//     Programs that handle the signal and live on cannot be told apart: their
+//     accesses are counted.
+//   - A UserCopy that the model refuses is counted likewise.
 //
-// # Order
+// In every other trace (generated, text) the model places mappings by its own
+// rules. SIGSEGV, SIGBUS and OOM end the process as they would a real one; later
+// records of a dead process are passed over and counted in a warning. A UserCopy
+// that is refused is EFAULT, and nothing more. A region that does not fit is an
+// error.
 //
-// Records are applied in the order of the trace, by one goroutine. Threads run
-// on the CPU that a Sched record names, or else on CPU i mod CPUs for the i-th
-// thread of the trace.
+// In both, answers of the model that differ from the recorded ones are counted by
+// call, and the first is described. Where no Map record tells the start of the
+// heap, the first brk does.
+//
+// # What is not acted on
+//
+// Time and Fault records. Truth records only stand in the result, beside what
+// the model had at that point. System calls outside of calls.go are counted by
+// name; those among them that change memory make a warning (unmodelled), and so
+// does memory that was asked for in huge pages. Close-on-exec: after exec a
+// process keeps its descriptors until they are closed or named again.
+//
+// # Order and cost
+//
+// Records are applied in the order of the trace, by one goroutine; the result is
+// the same to the last byte however the references are cut into batches. Threads
+// run on the CPU that a Sched record names, or else on CPU i mod CPUs for the
+// i-th thread of the trace. References allocate nothing. Memory is bounded by
+// what the model holds and by limits.go, not by the length of the trace; the
+// model itself holds what a trace maps and touches, however much that is.
+//
+// # Tests
+//
+// testdata holds lessons: text traces with what must be counted, worked out by
+// hand from the kernel's source (lesson_test.go says how to read and write one).
 package replay

@@ -19,7 +19,7 @@ type Options struct {
 	Path     string         // of the trace, for the result
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
-	Explain  func(Step)     // called for every fault, in order; nil = none
+	Explain  func(Step)     // called for every fault, in order; slows the replay down; nil = none
 	Progress func(Progress) // called now and then from the goroutine of Run; nil = none
 }
 
@@ -36,46 +36,61 @@ var ErrCheck = errors.New("the model contradicts itself")
 
 const (
 	chunkRefs      = 4096    // references handed to the model at a time
-	checkEvery     = 4096    // events between two recounts with Options.Check
-	progressEvery  = 1 << 20 // references between two calls of Progress
+	checkEvents    = 4096    // events between two recounts with Options.Check
+	checkRefs      = 1 << 20 // or references
+	progressEvery  = 1 << 20 // records between two calls of Progress
 	defaultBuckets = 1000
 )
 
 // engine is the state of one replay. It is used by one goroutine.
 type engine struct {
-	opts     Options
-	header   *trace.Header
-	imposed  bool // captured: recorded addresses hold, a refused access does not kill
-	machine  *paging.Machine
-	threads  map[uint32]*thread
-	procs    map[uint32]*process // living, by pid
-	all      []*process          // in order of appearance
-	files    map[uint64]*paging.File
-	current  *thread
-	lastTID  uint32
-	accesses uint64 // done so far
-	refs     uint64
-	records  uint64
-	lost     uint64
-	orphans  uint64 // records of threads that never started or are dead
-	events   uint64
+	opts    Options
+	limits  limits
+	header  *trace.Header
+	imposed bool // captured: recorded addresses hold, a refused access does not kill
+	machine *paging.Machine
+
+	threads map[uint32]*thread  // living, by thread id
+	procs   map[uint32]*process // living, by process id
+	rows    []*process          // the first limits.rows of all, in order of appearance
+	others  processSum          // the rest
+	started int                 // threads ever
+	current *thread             // the one switched in last, nil for none
+
+	files       map[uint64]*knownFile   // by id
+	unknown     map[uint64]*unknownFile // by process id<<32 | descriptor
+	descriptors int                     // in the tables of all living processes
+
+	records  uint64 // of the trace, done: the number of the one at hand
+	refs     uint64 // performed
+	accesses uint64 // performed
+	passed   tally  // of threads that never started or are dead
+	lost     lost
 	chunk    []paging.Ref
+
 	timeline *timeline
 	mappings *mappings
 	agree    agreement
 	marks    []result.Mark
+	names    names
+	warnings warnings
 	finalRSS uint64
-	warnings []string
-	nextTell uint64
+
+	sinceCheck struct{ events, refs int }
+	nextTell   uint64
 }
+
+// tally counts records, references and their accesses.
+type tally struct{ records, refs, accesses uint64 }
 
 // Run replays the whole source and returns the result. It returns an error
 // when the source fails (the error of the source), the context is cancelled,
-// the configuration is invalid, or Options.Check found ErrCheck. The source
-// stays open. A damaged tail that the source recovered from is a warning in
-// the result.
+// the configuration is invalid, the stream breaks a rule of package trace in a
+// way that leaves nothing sensible to do (the error names the record), or
+// Options.Check found ErrCheck. The source stays open. A damaged tail that the
+// source recovered from is a warning in the result.
 func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, error) {
-	e, err := newEngine(src.Header(), opts)
+	e, err := newEngine(src.Header(), opts, defaultLimits)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +104,12 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, erro
 		}
 	}
 	seconds := time.Since(began).Seconds()
-	run := e.collect(src)
+	run := e.collect(src.Warnings())
 	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs) / max(seconds, 1e-9), Workers: 1, Order: "serial"}
 	return run, nil
 }
 
-func newEngine(h *trace.Header, opts Options) (*engine, error) {
+func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	m, err := paging.New(opts.Model)
 	if err != nil {
 		return nil, err
@@ -103,23 +118,32 @@ func newEngine(h *trace.Header, opts Options) (*engine, error) {
 		opts.Buckets = defaultBuckets
 	}
 	e := &engine{
-		opts:    opts,
-		header:  h,
-		imposed: h.Origin == "captured" || h.Origin == "converted",
-		machine: m,
-		threads: map[uint32]*thread{},
-		procs:   map[uint32]*process{},
-		files:   map[uint64]*paging.File{},
-		chunk:   make([]paging.Ref, 0, chunkRefs),
+		opts:     opts,
+		limits:   lim,
+		header:   h,
+		imposed:  h.Origin == "captured" || h.Origin == "converted",
+		machine:  m,
+		threads:  map[uint32]*thread{},
+		procs:    map[uint32]*process{},
+		files:    map[uint64]*knownFile{},
+		unknown:  map[uint64]*unknownFile{},
+		chunk:    make([]paging.Ref, 0, chunkRefs),
+		timeline: newTimeline(opts.Buckets),
+		mappings: newMappings(lim.rows),
+		agree:    newAgreement(lim.ignored),
+		names:    names{limit: lim.names},
+		warnings: warnings{limit: lim.warnings},
+		nextTell: progressEvery,
 	}
-	e.timeline = newTimeline(opts.Buckets)
-	e.mappings = newMappings()
 	m.OnFault(e.onFault)
 	return e, nil
 }
 
 func (e *engine) loop(ctx context.Context, src trace.Source) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		b, err := src.Next()
 		if err == io.EOF {
 			return nil
@@ -128,25 +152,39 @@ func (e *engine) loop(ctx context.Context, src trace.Source) error {
 			return err
 		}
 		if b.Event != nil {
-			e.records++
-			if err := e.event(b.Event); err != nil {
-				return fmt.Errorf("record %d: %w", b.Seq, err)
+			if err = e.event(b.Event); err == nil {
+				e.records++
+				e.sinceCheck.events++
 			}
 		} else {
-			e.records += uint64(len(b.Refs))
-			e.batch(b.Thread, b.Refs)
+			err = e.batch(b.Thread, b.Refs)
+			e.sinceCheck.refs += len(b.Refs)
 		}
-		if e.refs >= e.nextTell {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+		if err == nil && e.opts.Check {
+			err = e.check()
+		}
+		if err != nil {
+			return fmt.Errorf("record %d: %w", e.records, err)
+		}
+		if e.records >= e.nextTell {
 			e.tell()
 		}
 	}
 }
 
+func (e *engine) check() error {
+	if e.sinceCheck.events < checkEvents && e.sinceCheck.refs < checkRefs {
+		return nil
+	}
+	e.sinceCheck.events, e.sinceCheck.refs = 0, 0
+	if err := e.machine.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrCheck, err)
+	}
+	return nil
+}
+
 func (e *engine) tell() {
-	e.nextTell = e.refs + progressEvery
+	e.nextTell = e.records + progressEvery
 	if e.opts.Progress != nil {
 		s := e.machine.Stats()
 		e.opts.Progress(Progress{Records: e.records, Accesses: e.accesses, Faults: s.Minor + s.Major})
@@ -154,35 +192,52 @@ func (e *engine) tell() {
 }
 
 // batch replays references of one thread: it converts them in chunks that end
-// where a bucket of the time line ends.
-func (e *engine) batch(tid uint32, refs []trace.Ref) {
+// where a bucket of the time line ends. What a thread does that never started
+// or is dead is passed over. It returns an error for a reference that does not
+// count its own first access.
+func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	th := e.runnable(tid)
-	if th == nil {
-		e.orphans += uint64(len(refs))
-		return
-	}
-	for len(refs) > 0 {
-		n, accesses := e.fill(refs)
-		e.runChunk(th)
-		e.refs += uint64(n)
-		e.accesses += accesses
-		refs = refs[n:]
+	for len(refs) > 0 && th != nil && !th.proc.dead {
+		accesses, bad := e.fill(refs)
+		done := e.runChunk(th, refs, accesses)
+		refs = refs[done:]
+		if bad && done == len(e.chunk) && !th.proc.dead {
+			return fmt.Errorf("%w: the reference to page %#x does not count its first access", trace.ErrCorrupt, refs[0].VPN)
+		}
 		if e.accesses >= e.timeline.boundary {
-			e.timeline.snapshot(e.accesses, e.machine.Stats())
+			e.timeline.snapshot(e.accesses, e.machine.Stats(), len(e.threads))
 		}
 	}
+	for i := range refs {
+		e.passed.accesses += refs[i].Accesses()
+	}
+	e.passed.refs += uint64(len(refs))
+	e.passed.records += uint64(len(refs))
+	e.records += uint64(len(refs))
+	return nil
 }
 
+// noPage stands for all pages from 2^48 bytes on. Nothing is ever mapped there,
+// and the model's TLB does not tell such pages from lower ones.
+const noPage = 1 << 36
+
 // fill copies references into the chunk until it is full or the bucket of the
-// time line is, and returns how many and how many accesses they stand for.
-func (e *engine) fill(refs []trace.Ref) (int, uint64) {
+// time line is, and returns how many accesses they stand for. bad says that the
+// reference after them is not a valid one.
+func (e *engine) fill(refs []trace.Ref) (accesses uint64, bad bool) {
 	room := e.timeline.boundary - e.accesses
 	n := min(len(refs), chunkRefs)
+	if e.opts.Explain != nil {
+		n = 1 // so that a fault can be told by the number of its record
+	}
 	chunk := e.chunk[:n]
-	var accesses uint64
 	for i := range chunk {
 		r := &refs[i]
-		chunk[i] = paging.Ref{VPN: r.VPN, Reads: r.Reads, Writes: r.Writes, Execs: r.Execs, Offset: r.Offset, First: paging.Access(r.First)}
+		if !countsFirst(r) {
+			n, bad = i, true
+			break
+		}
+		chunk[i] = paging.Ref{VPN: min(r.VPN, noPage), Reads: r.Reads, Writes: r.Writes, Execs: r.Execs, Offset: r.Offset, First: paging.Access(r.First)}
 		accesses += r.Accesses()
 		if accesses >= room {
 			n = i + 1
@@ -190,17 +245,51 @@ func (e *engine) fill(refs []trace.Ref) (int, uint64) {
 		}
 	}
 	e.chunk = chunk[:n]
-	return n, accesses
+	return accesses, bad
 }
 
-// runChunk performs the chunk and deals with every refused access in it.
-func (e *engine) runChunk(th *thread) {
-	rest := e.chunk
-	for len(rest) > 0 && !th.proc.dead {
-		n, out := th.task.Run(rest)
-		if out.Fatal() {
-			e.refused(th, rest[n-1].VPN<<12|uint64(rest[n-1].Offset), out)
-		}
-		rest = rest[n:]
+// countsFirst says whether a reference counts its own first access.
+func countsFirst(r *trace.Ref) bool {
+	switch r.First {
+	case trace.Read:
+		return r.Reads != 0
+	case trace.Write:
+		return r.Writes != 0
 	}
+	return r.First == trace.Exec && r.Execs != 0
+}
+
+// runChunk performs the chunk, which is the beginning of refs and stands for so
+// many accesses, and deals with every refused access in it. It returns how many
+// references were performed: fewer than the chunk holds when one of them ended
+// the process.
+func (e *engine) runChunk(th *thread, refs []trace.Ref, accesses uint64) int {
+	done := 0
+	for done < len(e.chunk) {
+		n, out := th.task.Run(e.chunk[done:])
+		if n < len(e.chunk) {
+			accesses = sumAccesses(e.chunk[done : done+n])
+		}
+		done += n
+		th.refs += uint64(n)
+		e.refs += uint64(n)
+		e.records += uint64(n)
+		e.accesses += accesses
+		if out.Fatal() {
+			r := &refs[done-1]
+			e.refused(th, r.VPN<<12|uint64(r.Offset), out)
+			if th.proc.dead {
+				break
+			}
+		}
+	}
+	return done
+}
+
+func sumAccesses(refs []paging.Ref) uint64 {
+	var sum uint64
+	for i := range refs {
+		sum += uint64(refs[i].Reads) + uint64(refs[i].Writes) + uint64(refs[i].Execs)
+	}
+	return sum
 }

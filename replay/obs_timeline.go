@@ -5,13 +5,22 @@ import (
 	"github.com/vmtrace/vmtrace/replay/result"
 )
 
-// firstStep is the first width of a bucket, in accesses.
-const firstStep = 1024
+const (
+	firstStep = 1024 // first width of a bucket, in accesses
+	// A snapshot adds up what every thread has counted. With many threads it
+	// would cost more than the accesses of a narrow bucket, so buckets become
+	// wider: stepPerThread accesses or more for each living thread, as long as
+	// there are fineBuckets of them.
+	stepPerThread = 32
+	fineBuckets   = 64
+)
 
 // timeline keeps cumulative snapshots of the model's counters at the ends of
 // buckets of equal width. When it is full every second snapshot goes away and
 // the width doubles: memory is bounded whatever the length of the trace, and
-// since snapshots are cumulative nothing is lost but resolution.
+// since snapshots are cumulative nothing is lost but resolution. A bucket ends
+// with the first reference that reaches its width, and so a reference that
+// stands for many accesses can make it longer.
 type timeline struct {
 	limit    int
 	step     uint64
@@ -21,22 +30,21 @@ type timeline struct {
 }
 
 func newTimeline(buckets int) *timeline {
-	limit := max(2, buckets&^1)
-	return &timeline{limit: limit, step: firstStep, boundary: firstStep}
+	return &timeline{limit: buckets, step: firstStep, boundary: firstStep}
 }
 
-// snapshot closes the open bucket after so many accesses.
-func (t *timeline) snapshot(accesses uint64, s paging.Stats) {
-	if len(t.ends) == t.limit {
-		t.halve()
-	}
+// snapshot closes the open bucket after so many accesses, with so many threads
+// alive. There is room for one more afterwards.
+func (t *timeline) snapshot(accesses uint64, s paging.Stats, threads int) {
 	t.ends = append(t.ends, accesses)
 	t.rows = append(t.rows, s)
-	for t.boundary <= accesses {
-		t.boundary += t.step
+	if len(t.ends) >= t.limit || len(t.ends) >= 2*fineBuckets && t.step < stepPerThread*uint64(threads) {
+		t.halve()
 	}
+	t.boundary = (accesses/t.step + 1) * t.step
 }
 
+// halve makes one bucket of every two; an odd one at the end is open again.
 func (t *timeline) halve() {
 	n := 0
 	for i := 1; i < len(t.ends); i += 2 {
@@ -45,16 +53,17 @@ func (t *timeline) halve() {
 	}
 	t.ends, t.rows = t.ends[:n], t.rows[:n]
 	t.step *= 2
-	t.boundary = (t.boundary + t.step - 1) / t.step * t.step
 }
 
-// finish closes the last bucket where anything happened since the one before.
+// finish closes the last bucket, which takes in what happened after the last
+// access too.
 func (t *timeline) finish(accesses uint64, s paging.Stats) {
 	if n := len(t.ends); n > 0 && t.ends[n-1] == accesses {
 		t.rows[n-1] = s
 		return
 	}
-	t.snapshot(accesses, s)
+	t.ends = append(t.ends, accesses)
+	t.rows = append(t.rows, s)
 }
 
 // quantity is one series: its name, unit, kind and where its value stands in
@@ -90,7 +99,7 @@ func quantities() []quantity {
 
 // series turns the snapshots into the series of the result.
 func (t *timeline) series() []result.Series {
-	var out []result.Series
+	out := []result.Series{}
 	for _, q := range quantities() {
 		values := make([]uint64, len(t.rows))
 		var before, any uint64

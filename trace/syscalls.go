@@ -94,8 +94,9 @@ fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madv
 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret process_mrelease
 futex_waitv set_mempolicy_home_node`,
 	ABIAArch64: `
-56:openat close 63:read write 93:exit exit_group 214:brk munmap mremap 220:clone execve mmap 226:mprotect msync
-mlock munlock mlockall munlockall 232:mincore madvise remap_file_pages 284:mlock2`,
+23:dup dup3 fcntl 56:openat close 63:read write 93:exit exit_group 196:shmat shmdt 214:brk munmap mremap 220:clone
+execve mmap 226:mprotect msync mlock munlock mlockall munlockall 232:mincore madvise remap_file_pages
+282:userfaultfd 284:mlock2 288:pkey_mprotect 436:close_range 440:process_madvise`,
 }
 
 type syscallNames struct {

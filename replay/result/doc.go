@@ -17,6 +17,23 @@
 //     dots ([Run.Metrics]). Gates and comparisons use these names.
 //   - Schema is raised when a key changes its meaning or goes away, not when
 //     one is added.
+//   - Lists and objects are there when they are empty (never null). Text is
+//     valid UTF-8: what was not is replaced.
+//   - What is missing, inferred, bounded or imposed is said in Warnings.
+//
+// # Names that other programs may rely on
+//
+//	schema
+//	trace.{path,command,accesses,refs,reduce}
+//	config.*
+//	totals.{accesses,refs,page_table_bytes}
+//	totals.faults.{minor,major,kinds.NAME}
+//	totals.rss.{peak_bytes,final_bytes}
+//	totals.tlb.{misses,walks}, totals.tlb.flushes.{total,causes.NAME}
+//	totals.reclaim.{evictions,refaults}, totals.swap.{in_bytes,out_bytes}
+//	agreement.segv, agreement.syscalls.{compared,mismatched,by_call.NAME}
+//	processes[].{pid,command,faults,rss}, mappings[], series[], warnings[]
+//	run.{seconds,refs_per_second,workers,order}
 //
 // Values of this package are plain data without locks: share them freely once
 // the run is over, do not change them from two goroutines.

@@ -26,25 +26,49 @@ func (r *Run) Write(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// Read reads one run. It returns ErrSchema for other documents.
-func Read(rd io.Reader) (*Run, error) {
-	lim := &io.LimitedReader{R: rd, N: maxDocument + 1}
+// Read reads one run, which must be all that rd holds. It returns ErrSchema for
+// other documents.
+func Read(rd io.Reader) (*Run, error) { return read(rd, maxDocument) }
+
+func read(rd io.Reader, limit int64) (*Run, error) {
+	lim := &io.LimitedReader{R: rd, N: limit + 1}
+	dec := json.NewDecoder(lim)
 	var r Run
-	if err := json.NewDecoder(lim).Decode(&r); err != nil {
-		if lim.N <= 0 {
-			return nil, fmt.Errorf("%w: larger than %d MiB", ErrSchema, maxDocument>>20)
+	err := dec.Decode(&r)
+	if err == nil {
+		if _, next := dec.Token(); next != io.EOF {
+			err = errors.New("something follows the document")
 		}
-		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
-	if r.Schema < 1 || r.Schema > Schema {
+	switch {
+	case lim.N <= 0:
+		return nil, fmt.Errorf("%w: larger than %d bytes", ErrSchema, limit)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
+	case r.Schema < 1 || r.Schema > Schema:
 		return nil, fmt.Errorf("%w: schema %d, this program reads 1 to %d", ErrSchema, r.Schema, Schema)
 	}
-	for _, s := range r.Series {
-		if len(s.Values) != len(r.Timeline.EndsAccesses) {
-			return nil, fmt.Errorf("%w: series %q has %d values for %d buckets", ErrSchema, s.Name, len(s.Values), len(r.Timeline.EndsAccesses))
-		}
+	if err := r.checkTimeline(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
 	return &r, nil
+}
+
+// checkTimeline makes sure that buckets follow one another and that every
+// series has one value for each.
+func (r *Run) checkTimeline() error {
+	ends := r.Timeline.EndsAccesses
+	for i := 1; i < len(ends); i++ {
+		if ends[i] <= ends[i-1] {
+			return fmt.Errorf("bucket %d of the time line ends at %d accesses, the one before at %d", i, ends[i], ends[i-1])
+		}
+	}
+	for _, s := range r.Series {
+		if len(s.Values) != len(ends) {
+			return fmt.Errorf("series %q has %d values for %d buckets", s.Name, len(s.Values), len(ends))
+		}
+	}
+	return nil
 }
 
 // ReadFile reads one run from a file; errors name it.

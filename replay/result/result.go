@@ -26,7 +26,7 @@ type Trace struct {
 	Tool     string   `json:"tool"`
 	Command  []string `json:"command"`
 	Accesses uint64   `json:"accesses"` // original accesses, those folded into references included
-	Refs     uint64   `json:"refs"`     // page references in the trace
+	Refs     uint64   `json:"refs"`     // page references in the trace, whether performed or passed over
 	Records  uint64   `json:"records"`  // all records, references included
 	Reduce   int      `json:"reduce"`   // K of the exact reduction, 0 for none
 	Lost     uint64   `json:"lost"`     // records the recorder says are missing
@@ -44,7 +44,8 @@ type Config struct {
 	MemoryBytes      uint64 `json:"memory_bytes"` // 0 = no limit
 }
 
-// Totals are the counts of the whole run.
+// Totals are the counts of the whole run. Accesses and Refs are those that were
+// performed; those of threads that were dead are only in Trace.
 type Totals struct {
 	Accesses       uint64  `json:"accesses"`
 	Refs           uint64  `json:"refs"`
@@ -57,13 +58,14 @@ type Totals struct {
 }
 
 // Faults counts page faults. Foreign faults, taken on mappings that belong to
-// the recorder, are contained in Minor and Major; compare Minor - Foreign with
-// the live kernel.
+// the recorder, are contained in the others; compare Minor - Foreign and Major -
+// ForeignMajor with the live kernel. Kinds counts refused accesses too.
 type Faults struct {
-	Minor   uint64            `json:"minor"`
-	Major   uint64            `json:"major"`
-	Foreign uint64            `json:"foreign"`
-	Kinds   map[string]uint64 `json:"kinds"`
+	Minor        uint64            `json:"minor"`
+	Major        uint64            `json:"major"`
+	Foreign      uint64            `json:"foreign"`       // of Minor
+	ForeignMajor uint64            `json:"foreign_major"` // of Major
+	Kinds        map[string]uint64 `json:"kinds"`
 }
 
 // RSS is resident memory in bytes: the sum over all processes, where a page
@@ -108,9 +110,10 @@ type Swap struct {
 
 // Agreement compares the model with what was recorded.
 type Agreement struct {
-	// Segv counts accesses of a captured program that the model refused with
-	// SIGSEGV or SIGBUS although the program did not die there: faults of the
-	// model or of the capture. FirstSegv describes the first.
+	// Segv counts accesses of a captured program, and copies of the kernel for
+	// it, that the model refused (SIGSEGV, SIGBUS, or no frame was left) although
+	// the program did not die there: faults of the model or of the capture.
+	// FirstSegv describes the first.
 	Segv      uint64   `json:"segv"`
 	FirstSegv string   `json:"first_segv,omitempty"`
 	Syscalls  Syscalls `json:"syscalls"`
@@ -120,8 +123,9 @@ type Agreement struct {
 type Syscalls struct {
 	Compared   uint64            `json:"compared"`
 	Mismatched uint64            `json:"mismatched"`
+	Imposed    uint64            `json:"imposed"` // refusals to grow that the recorder's layout made: taken over, and compared as equal
 	ByCall     map[string]Call   `json:"by_call"`
-	First      string            `json:"first,omitempty"` // the first disagreement in words
+	First      string            `json:"first,omitempty"` // the first mismatch in words
 	Ignored    map[string]uint64 `json:"ignored"`         // calls without effect on memory, or not modelled, by name
 }
 
@@ -129,16 +133,35 @@ type Syscalls struct {
 type Call struct {
 	Compared   uint64 `json:"compared"`
 	Mismatched uint64 `json:"mismatched"`
+	Imposed    uint64 `json:"imposed"`
 }
 
-// Process is one process of the trace.
+// Process is one process of the trace, or, as the last row, all processes that
+// are too many for a row of their own (PID 0, a warning says so).
 type Process struct {
 	PID     uint32     `json:"pid"`
 	Command string     `json:"command"`
 	Threads int        `json:"threads"`
 	Faults  Faults     `json:"faults"`
 	RSS     ProcessRSS `json:"rss"`
-	Exit    string     `json:"exit,omitempty"` // "0", "1", "SIGSEGV", "" while it lived on
+	Exit    string     `json:"exit,omitempty"`  // "0", "1", "SIGSEGV", "" while it lived on
+	Truth   *Truth     `json:"truth,omitempty"` // the last that the trace holds
+}
+
+// Truth is what the live kernel had counted for a process when it was recorded,
+// and what the model had at the same point of the trace. Faults on mappings of
+// the recorder are left out; what these hold is in the model's RSS.
+type Truth struct {
+	Accesses uint64 `json:"accesses"` // of the whole run, performed before
+	Live     Point  `json:"live"`
+	Model    Point  `json:"model"`
+}
+
+// Point is what a process has taken and holds at a point of the run.
+type Point struct {
+	Minor    uint64 `json:"minor"`
+	Major    uint64 `json:"major"`
+	RSSBytes uint64 `json:"rss_bytes"` // 0 where the recording does not tell
 }
 
 // ProcessRSS is the resident memory of one process in bytes.
@@ -149,8 +172,9 @@ type ProcessRSS struct {
 	ShmemBytes uint64 `json:"shmem_bytes"` // at its end
 }
 
-// Mapping is the faults on all mappings of one name and protection in one
-// process.
+// Mapping is the faults on all mappings of one name and protection in the
+// processes of one id, or, under the name "(other mappings)" and PID 0, on all
+// that are too many for a row of their own (a warning says so).
 type Mapping struct {
 	PID     uint32            `json:"pid"`
 	Name    string            `json:"name"`    // path, [heap], [stack], [anon], ...

@@ -1,0 +1,162 @@
+// Package paging models the memory manager of Linux 6.1 on x86-64 with four-level
+// page tables: address spaces and their mappings, page tables, page faults,
+// copy-on-write, the page cache, and the TLBs of several CPUs. It counts what a
+// kernel and a processor would do; it holds no contents of memory.
+//
+//	m, err := paging.New(paging.DefaultConfig())
+//	if err != nil { ... }
+//	t := m.NewProcess(1, 1, 0) // pid, tid, CPU
+//	addr, errno := t.Mmap(paging.MmapArgs{Len: 1 << 20, Prot: paging.ProtRead | paging.ProtWrite,
+//		Flags: paging.MapPrivate | paging.MapAnonymous})
+//	if errno != 0 { ... }
+//	t.Access(addr, paging.Write) // paging.Minor: a zeroed frame
+//	child := t.Fork(2, 2, 1)
+//	child.Access(addr, paging.Write) // paging.Minor: a copy
+//	minor, major := child.Faults()
+//
+// The reference is the 6.1 long-term kernel as Debian ships it (package
+// linux-source-6.1). Comments name file and function; "the kernel" is that one.
+//
+// # What is modelled
+//
+//   - Mappings (vma.go, merge.go): split, and merged by the rules of vma_merge
+//     and mmap_region, with anon_vma, file, offset and flags.
+//   - Calls, each returning the kernel's value or errno: mmap and munmap
+//     (mmap.go, placement in place.go), brk, mprotect (protect.go), mremap,
+//     madvise, msync, mlock and its kin (mlock.go), fork, clone, vfork, exec,
+//     exit (process.go).
+//   - The fault tree (fault.go): zero page and zeroed frame, private and shared
+//     file mappings with fault-around (filemap.go), copy-on-write with reuse and
+//     copy, stack growth (stack.go), SIGSEGV and SIGBUS.
+//   - The page cache, warm or cold; a cold one with read-ahead (file.go,
+//     readahead.go); truncation, holes, write-back (rmap.go).
+//   - Resident memory by kind for each process, page-table memory, peaks.
+//   - For each CPU a TLB of two levels, tagged by ASID (tlb.go, cpu.go), and
+//     every flush by cause, scope and the CPUs it went to (flush.go, gather.go).
+//
+// Machine.Check recounts all of it.
+//
+// # Not covered
+//
+// Reclaim, swap, memory limits, writeback by age; huge pages, transparent or
+// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; 32-bit
+// processes and five-level tables; memfd, shmat, remap_file_pages; lazy TLB mode
+// and kernel threads; page-walk caches; time.
+//
+// # Concurrency
+//
+// One goroutine uses a [Task] at a time; different tasks, also of one address
+// space, may run at once. [Machine] and [File] are safe for concurrent use but
+// for Machine.Stats and Machine.Check, which want quiet.
+//
+// The tree of locks, outermost first; a goroutine takes them downwards only.
+// Builds with the tag invariants, and with the race detector, check the order
+// and that what needs a lock has it.
+//
+//	cpu.mu            a task that runs references on the CPU; its TLB and ASIDs
+//	  File.mu         one change of a file's size or hole at a time (invalidate_lock)
+//	    Space.faultMu the whole fault, with LockGlobal
+//	      Space.mu    mmap lock: writing, changes of mappings and tables freed or moved;
+//	                  reading, keeps both: new tables and anon_vmas, the whole fault with LockMM
+//	        Space.mu  of the child, in fork
+//	          table.mu      entries of one leaf table (split page-table lock)
+//	            table.mu    of the other table, in fork and mremap
+//	              File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
+//	              framePool.mu, cpu.queueMu: nothing but framePool.mu is taken under them
+//
+// What has no lock: a list of mappings and all in it but the anon_vma is
+// immutable, and published by an atomic pointer. A walk reads directories and
+// entries without a lock; of an entry it sets only accessed and dirty, by
+// compare-and-swap. A reference that hits in the TLB, or finds its entry, takes
+// no lock but its CPU's. A flush of another CPU is queued and looked at before
+// that CPU's next lookup, which comes to the same as an interrupt.
+//
+// A fault looks its mapping up without the mmap lock, and again once it has the
+// lock of the leaf table. Whoever changes mappings publishes the new list first
+// and visits the tables then; so either the fault sees the new list, or the
+// visit sees the fault's entry. Where the kernel makes a fault wait for the
+// mmap lock - it would be refused, or finds an entry that a mprotect has yet to
+// reach - it waits here too. [LockMM] and [LockGlobal] are other designs, to
+// be measured against; what they count is the same.
+//
+// # State notation
+//
+// Tests draw mappings as strips, one character a page: w read-write, r
+// read-only, x executable, - no access, . not mapped, and a bar between two
+// mappings that touch, as in "ww|rrrr|ww.." (merge_test.go).
+//
+// # Differences from Linux 6.1
+//
+// Counting:
+//
+//   - Differs from Linux: a fetch from memory that may be read but not executed
+//     is refused at once; access_error lets the first one map the page.
+//   - Differs from Linux: pages of the vdso and of vvar are mapped but not
+//     resident; the vdso's count as file pages there.
+//   - Differs from Linux: the root of the page table is not counted, as VmPTE
+//     does not count it; a mremap of a gigabyte or more that finds directories
+//     without tables does not copy those.
+//   - Differs from Linux: memory for a fork, a mapping or a table never runs out,
+//     only frames do (2^30); there is no overcommit limit, RLIMIT_AS or
+//     RLIMIT_DATA. RLIMIT_STACK is 8 MiB, the other limits are the defaults:
+//     vm.max_map_count 65530, RLIMIT_MEMLOCK 8 MiB ([Config.LockedLimit]).
+//   - Differs from Linux: calls come from an unprivileged process, but files are
+//     open for reading and writing: EACCES of file modes, sealing and noexec do
+//     not occur.
+//   - Differs from Linux: anonymous MAP_HUGETLB finds an empty pool (ENOMEM);
+//     where a recorded program got an address it gets ordinary pages there.
+//   - Differs from Linux: MADV_PAGEOUT, MADV_COLLAPSE, MADV_HUGEPAGE and
+//     MADV_MERGEABLE do nothing but split mappings where their flags do; after
+//     MADV_FREE pages stay, since nothing reclaims them.
+//   - Differs from Linux: a call that is refused with ENOMEM at vm.max_map_count
+//     leaves the mappings as they were; the kernel may leave the first of two
+//     splits.
+//
+// Placement:
+//
+//   - Differs from Linux: addresses are not randomised, and files do not ask for
+//     alignment (thp_get_unmapped_area places large mappings of ext4 and xfs at
+//     2 MiB).
+//   - Differs from Linux: "[heap]" and other names of regions keep mappings
+//     apart; the kernel merges anonymous memory mapped right behind the heap.
+//
+// Files:
+//
+//   - Differs from Linux: every file has write notice (page_mkwrite or dirty
+//     accounting); of shared memory only MAP_SHARED | MAP_ANONYMOUS is.
+//   - Differs from Linux: with a warm cache every page of a file is present,
+//     also those a file gains; after a truncation the kernel reads them again.
+//     Read-ahead belongs to the file, not to the open descriptor; its windows are
+//     128 KiB; a page that is being read counts as present.
+//   - Differs from Linux: MS_SYNC cleans the pages of the range and nothing else
+//     does: there is no write-back by age.
+//
+// TLB:
+//
+//   - Differs from Linux: exit flushes what the CPU has of the space; the kernel
+//     is in lazy TLB mode by then and leaves the entries to be overwritten. The
+//     request is counted in both.
+//   - Differs from Linux: an ASID stands for the address space alone; with page
+//     table isolation the kernel uses two, and flushes the second on the way
+//     back to user mode.
+//   - A CPU that is behind by more than one flush drops its whole ASID, as in
+//     flush_tlb_func; its second condition, "not up to date with the mm", is left
+//     out: flushes queue up here while a CPU does nothing.
+//
+// # Agreement with a live kernel
+//
+// TestAgainstKernel runs the programs of testdata/kernel (62 cases) natively and
+// on the model. On a 6.18 kernel all agree to the fault but these:
+//
+//   - private_write_after_truncate, one fault less: the first fault behind the
+//     truncated part is a major one there.
+//   - free_mprotect_write, and mprotect_write where there is no zero page: since
+//     6.2 mprotect makes private pages writable that are exclusive but clean
+//     (can_change_private_pte_writable); 6.1 wants them dirty
+//     (can_change_pte_writable), so every page faults once more.
+//   - stack_growth may be one page off: where the stack pointer stands at the
+//     start of the case is not controlled.
+//
+// That kernel had no zero page for user memory; [Config.NoZeroPage] says so to
+// the model, and the test finds out.
+package paging

@@ -1,0 +1,91 @@
+package paging
+
+import "fmt"
+
+// The locks of the package, taken through these methods so that builds with
+// invariants can check their order. The tree stands in doc.go.
+
+// lockRank is the place of a lock in the tree: a task takes locks in rising
+// rank only.
+type lockRank uint8
+
+const (
+	rankCPU    lockRank = iota + 1 // cpu.mu
+	rankFile                       // File.mu
+	rankFault                      // Space.faultMu
+	rankSpace                      // Space.mu
+	rankChild                      // Space.mu of the child, inside fork
+	rankTable                      // table.mu
+	rankSecond                     // table.mu of the other table, inside fork and mremap
+)
+
+func (t *Task) lockCPU(c *cpu) {
+	t.locks.acquire(rankCPU)
+	c.mu.Lock()
+}
+
+func (t *Task) unlockCPU(c *cpu) {
+	c.mu.Unlock()
+	t.locks.release(rankCPU)
+}
+
+// lock takes the mmap lock for changes of the mappings or of the tree of
+// tables.
+func (s *Space) lock(t *Task) {
+	t.locks.acquire(rankSpace)
+	s.mu.Lock()
+}
+
+func (s *Space) unlock(t *Task) {
+	s.mu.Unlock()
+	t.locks.release(rankSpace)
+}
+
+// rlock takes the mmap lock against changes.
+func (s *Space) rlock(t *Task) {
+	t.locks.acquire(rankSpace)
+	s.mu.RLock()
+}
+
+func (s *Space) runlock(t *Task) {
+	s.mu.RUnlock()
+	t.locks.release(rankSpace)
+}
+
+func (tab *table) lock(t *Task) {
+	t.locks.acquire(rankTable)
+	tab.mu.Lock()
+}
+
+func (tab *table) unlock(t *Task) {
+	tab.mu.Unlock()
+	t.locks.release(rankTable)
+}
+
+func (tab *table) lockSecond(t *Task) {
+	t.locks.acquire(rankSecond)
+	tab.mu.Lock()
+}
+
+func (tab *table) unlockSecond(t *Task) {
+	tab.mu.Unlock()
+	t.locks.release(rankSecond)
+}
+
+// mustLock asserts that the mmap lock is held for writing by somebody.
+func (s *Space) mustLock() {
+	if invariants && s.mu.TryRLock() {
+		broken("the mappings change without Space.mu")
+	}
+}
+
+// mustLock asserts that the table is locked by somebody.
+func (tab *table) mustLock() {
+	if invariants && tab.mu.TryLock() {
+		broken("an entry changes without table.mu")
+	}
+}
+
+// broken panics because a promise inside the package does not hold. Calls stand
+// behind invariants.
+func broken(format string, args ...any) { panic("paging: " + fmt.Sprintf(format, args...)) }

@@ -1,0 +1,144 @@
+package paging
+
+// Merging of mappings, after Linux 6.1 mm/mmap.c. The cases of vma_merge, where
+// AAAA is the area that is new or has new flags, P what lies below it and N
+// above:
+//
+//	 AAAA             AAAA                   AAAA
+//	PPPPPPNNNNNN    PPPPPPNNNNNN       PPPPPPNNNNNN
+//	no neighbour    PPNNNNNNNNNN 4     PPPPPPPPPPNN 5
+//
+//	    AAAA               AAAA
+//	PPPP    NNNN       PPPPNNNNXXXX
+//	PPPPPPPPPPPP 1     PPPPPPPPPPPP 6
+//	PPPPPPPPNNNN 2     PPPPPPPPXXXX 7
+//	PPPPNNNNNNNN 3     PPPPXXXXXXXX 8
+//
+// In the model the area is cut out first (isolate), so that 1 and 6, 2, 5 and
+// 7, and 3, 4 and 8 are the same three.
+
+// accepts says whether the mapping can grow over an area with these flags, file
+// and name (is_mergeable_vma) and this anon_vma (is_mergeable_anon_vma): a
+// mapping with pages takes in an area without, unless fork has made it; a
+// mapping without pages does not take in one that has some.
+func (v *vma) accepts(area *vma, anon *anonVMA) bool {
+	if v.flags != area.flags || v.flags&vmSpecial != 0 || v.file != area.file || v.name != area.name {
+		return false
+	}
+	own := v.anon.Load()
+	return own == anon || anon == nil && !own.forked
+}
+
+// continues says that b begins where a ends, in address and backing.
+func continues(a, b *vma) bool { return a.end == b.start && a.pgoff+a.pages() == b.pgoff }
+
+// joined is one mapping in place of neighbours, in order of address.
+func joined(parts ...*vma) *vma {
+	n := parts[0].clone()
+	n.end = parts[len(parts)-1].end
+	for _, p := range parts[1:] {
+		if n.anon.Load() == nil {
+			n.anon.Store(p.anon.Load())
+		}
+	}
+	return n
+}
+
+// merge lets the mapping at position i grow together with its neighbours
+// (vma_merge): with both, or with the one below if only one is possible.
+func (l vmaList) merge(i int) vmaList {
+	area := l[i]
+	anon := area.anon.Load()
+	below := i > 0 && continues(l[i-1], area) && l[i-1].accepts(area, anon)
+	above := i+1 < len(l) && continues(area, l[i+1]) && l[i+1].accepts(area, anon)
+	if below && above {
+		a, b := l[i-1].anon.Load(), l[i+1].anon.Load()
+		above = a == nil || b == nil || a == b
+	}
+	return l.absorb(i, below, above)
+}
+
+func (l vmaList) absorb(i int, below, above bool) vmaList {
+	first, last := i, i+1
+	if below {
+		first--
+	}
+	if above {
+		last++
+	}
+	if last-first == 1 {
+		return l
+	}
+	return l.replaced(first, last, joined(l[first:last]...))
+}
+
+// insert adds a mapping where there is none and merges it as mmap_region does:
+// the neighbour above is asked first, and the one below then has to suit that.
+func (l vmaList) insert(v *vma) vmaList {
+	i := l.find(v.start)
+	var anon *anonVMA
+	above := i < len(l) && continues(v, l[i]) && l[i].accepts(v, nil)
+	if above {
+		anon = l[i].anon.Load()
+	}
+	below := i > 0 && continues(l[i-1], v) && l[i-1].accepts(v, anon)
+	return l.replaced(i, i, v).absorb(i, below, above)
+}
+
+// change gives the mappings of [start, end) other flags, one after the other,
+// splitting and merging. Holes are passed over. ENOMEM above the limit of
+// mappings (split_vma); the list is then as it was.
+func (l vmaList) change(start, end uint64, flags func(*vma) vmaFlags) (vmaList, Errno) {
+	limit := max(len(l), maxMapCount)
+	n := l
+	for start < end {
+		i := n.find(start)
+		if i == len(n) || n[i].start >= end {
+			break
+		}
+		v := n[i]
+		start = max(start, v.start)
+		stop := min(end, v.end)
+		if now := flags(v); now != v.flags {
+			var j int
+			n, i, j = n.isolate(start, stop)
+			area := n[i].clone()
+			area.flags = now
+			n = n.replaced(i, j, area).merge(i)
+			if len(n) > limit {
+				return nil, ENOMEM
+			}
+		}
+		start = stop
+	}
+	return n, 0
+}
+
+// shareAnon returns the anon_vma that a mapping's first anonymous page gets: a
+// neighbour's, if the two could be one but for their protection, so that
+// mprotect can put them together again; else a new one
+// (find_mergeable_anon_vma).
+func (l vmaList) shareAnon(v *vma) *anonVMA {
+	i := l.find(v.start)
+	if i+1 < len(l) {
+		if a := reusableAnon(l[i+1], v, l[i+1]); a != nil {
+			return a
+		}
+	}
+	if i > 0 {
+		if a := reusableAnon(l[i-1], l[i-1], v); a != nil {
+			return a
+		}
+	}
+	return &anonVMA{}
+}
+
+func reusableAnon(old, a, b *vma) *anonVMA {
+	if !continues(a, b) || a.file != b.file || (a.flags^b.flags)&^vmAccess != 0 {
+		return nil
+	}
+	if anon := old.anon.Load(); anon != nil && !anon.forked {
+		return anon
+	}
+	return nil
+}
