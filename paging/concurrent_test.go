@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // together runs each function in a goroutine of its own, over and over, until
@@ -175,5 +176,147 @@ func TestWalksAgainstMovedTables(t *testing.T) {
 	check(t, m)
 	if got := tk.RSS().Anon; got != pages*PageSize {
 		t.Errorf("%d bytes resident, want %d", got, pages*PageSize)
+	}
+}
+
+// The order of a fault and a change, one step at a time: the fault has looked
+// its mapping up and waits for the leaf table when the mapping goes. It must
+// look again.
+func TestFaultLooksAgain(t *testing.T) {
+	m := machine(t)
+	tk := m.NewProcess(1, 1, 0)
+	a := tk.pages(t, 2, MmapArgs{Prot: rw, Flags: anon})
+	tk.touchAll(t, a, 1, Write) // the second page has its table and its anon_vma
+	thread := tk.Clone(2, 1)
+	tab := tk.space.table.find(a >> pageShift)
+	tab.mu.Lock()
+	var wg sync.WaitGroup
+	var out Outcome
+	wg.Go(func() { out = thread.Access(a+PageSize, Write) })
+	time.Sleep(20 * time.Millisecond) // the fault comes to the lock; if it is late it sees the change, which is right too
+	wg.Go(func() { tk.Munmap(a, 2*PageSize) })
+	for tk.space.list().at(a) != nil { // until the new list is published
+		time.Sleep(time.Millisecond)
+	}
+	tab.mu.Unlock()
+	wg.Wait()
+	if out != SIGSEGV {
+		t.Errorf("the access ends in %v", out)
+	}
+	check(t, m)
+}
+
+// A fault that the new protection permits, on an entry that mprotect has not
+// reached yet, waits for it (the entry of PROT_NONE memory holds a frame).
+func TestFaultWaitsForMprotect(t *testing.T) {
+	m := machine(t)
+	tk := m.NewProcess(1, 1, 0)
+	a := tk.pages(t, 1, MmapArgs{Prot: rw, Flags: anon})
+	tk.touchAll(t, a, 1, Write)
+	tk.Mprotect(a, PageSize, 0)
+	thread := tk.Clone(2, 1)
+	s := tk.begin() // the steps of Mprotect, one by one
+	l, _ := s.list().change(a, a+PageSize, func(v *vma) vmaFlags { return v.flags | vmRead | vmWrite })
+	s.publish(l)
+	var wg sync.WaitGroup
+	var out Outcome
+	wg.Go(func() { out = thread.Access(a, Write) })
+	time.Sleep(20 * time.Millisecond)
+	g := s.gather(tk, FlushMprotect)
+	s.reprotect(&g, l.at(a), a>>pageShift, a>>pageShift+1)
+	g.flush()
+	s.unlock(tk)
+	wg.Wait()
+	if out.Fatal() || tk.RSS().Anon != PageSize {
+		t.Errorf("%v, %d bytes resident", out, tk.RSS().Anon)
+	}
+	check(t, m)
+}
+
+// While entries move neither address is mapped: a fault on either waits, and
+// then finds what mremap has left.
+func TestFaultWaitsForMremap(t *testing.T) {
+	m := machine(t)
+	tk := m.NewProcess(1, 1, 0)
+	const old, to = 1 << 32, 1<<33 + 5*PageSize
+	tk.pages(t, 4, MmapArgs{Addr: old, Prot: rw, Flags: anon | MapFixed})
+	tk.touchAll(t, old, 2, Write)
+	threads := []*Task{tk.Clone(2, 1), tk.Clone(3, 2)}
+	tab := tk.space.table.find(old >> pageShift)
+	tab.mu.Lock()
+	var wg sync.WaitGroup
+	var out [2]Outcome
+	wg.Go(func() { tk.Mremap(old, 4*PageSize, 4*PageSize, mremapMayMove|mremapFixed, to, 0) })
+	for deadline := time.Now().Add(10 * time.Second); tk.space.list().at(old) != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("the old address stays mapped while its entries move")
+			break
+		}
+	}
+	wg.Go(func() { out[0] = threads[0].Access(old+3*PageSize, Write) })
+	wg.Go(func() { out[1] = threads[1].Access(to+3*PageSize, Write) })
+	time.Sleep(20 * time.Millisecond)
+	tab.mu.Unlock()
+	wg.Wait()
+	if out != [2]Outcome{SIGSEGV, Minor} || tk.RSS().Anon != 3*PageSize {
+		t.Errorf("%v, %d bytes resident", out, tk.RSS().Anon)
+	}
+	check(t, m)
+}
+
+// Nothing of a moved table is found at its old address, though what lies around
+// it stays.
+func TestMovedTableIsForgotten(t *testing.T) {
+	tk := task(t)
+	const from, to = 1 << 32, 1<<32 + 16*tableSize*PageSize
+	tk.pages(t, 1, MmapArgs{Addr: from - PageSize, Prot: ProtRead, Flags: anon | MapFixed})
+	tk.pages(t, 1, MmapArgs{Addr: from + tableSize*PageSize, Prot: ProtRead, Flags: anon | MapFixed})
+	tk.pages(t, tableSize, MmapArgs{Addr: from, Prot: rw, Flags: anon | MapFixed})
+	tk.touchAll(t, from, tableSize, Write)
+	tk.touchAll(t, from-PageSize, 1, Read)
+	tk.touchAll(t, from+tableSize*PageSize, 1, Read)
+	tables := tk.PageTableBytes()
+	if _, errno := tk.Mremap(from, tableSize*PageSize, tableSize*PageSize, mremapMayMove|mremapFixed, to, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	if got := tk.PageTableBytes(); got != tables {
+		t.Errorf("%d bytes of tables, before the move %d", got, tables)
+	}
+	for p := range uint64(tableSize) {
+		if out := tk.Access(from+p*PageSize, Read); out != SIGSEGV {
+			t.Fatalf("page %d of the old address: %v", p, out)
+		}
+		if out := tk.Access(to+p*PageSize, Write); out != OK {
+			t.Fatalf("page %d of the new address: %v", p, out)
+		}
+	}
+	tk.pages(t, 1, MmapArgs{Addr: from, Prot: rw, Flags: anon | MapFixed})
+	if out := tk.Access(from, Write); out != Minor {
+		t.Errorf("a new page at the old address: %v", out)
+	}
+	check(t, tk.machine)
+}
+
+// An address space that comes into being while a file's mappings are visited is
+// visited too.
+func TestEachMappingSeesNewSpaces(t *testing.T) {
+	m := machine(t)
+	f := m.File(1, 1, 4*PageSize, "f")
+	mapIt := func(pid uint32) {
+		m.NewProcess(pid, pid, 0).pages(t, 4, MmapArgs{Addr: 1 << 32, Prot: ProtRead, Flags: MapPrivate | MapFixed, File: f})
+	}
+	mapIt(1)
+	k := m.kernelTask()
+	visits := 0
+	f.eachMapping(k, 1, 3, func(s *Space, start, end uint64) {
+		if start != 1<<20+1 || end != 1<<20+3 {
+			t.Errorf("pages %#x-%#x", start, end)
+		}
+		if visits++; visits < 3 {
+			mapIt(uint32(visits + 1))
+		}
+	})
+	if visits != 3 {
+		t.Errorf("%d visits, want 3", visits)
 	}
 }

@@ -93,6 +93,8 @@
 //     is refused at once; access_error lets the first one map the page.
 //   - Differs from Linux: pages of the vdso and of vvar are mapped but not
 //     resident; the vdso's count as file pages there.
+//   - Differs from Linux: the vsyscall page is outside user memory and refuses
+//     every access; the kernel emulates its calls.
 //   - Differs from Linux: the root of the page table is not counted, as VmPTE
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.

@@ -306,13 +306,15 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		return CowCopy, -1
 	}
 	tab.set(i, mkPTE(pfn, v.bits(true)|pteExclusive))
-	t.space.charge(rssAnon, 1)
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
+		t.space.charge(rssAnon, 1)
 		return CowZero, 1
 	}
-	kind := f.kind.rss() // before the frame can be freed
+	if kind := f.kind.rss(); kind != rssAnon { // in this order, so that the peak does not see both
+		t.space.charge(kind, -1)
+		t.space.charge(rssAnon, 1)
+	}
 	t.unmapFrame(f, ptePFN(e))
-	t.space.charge(kind, -1)
 	return CowCopy, 1
 }

@@ -105,6 +105,26 @@ func TestFaultTree(t *testing.T) {
 			return []step{{"write: a zeroed frame, dirty and writable", all(a, Write), map[FaultKind]uint64{DemandZero: n}},
 				{"read", all(a, Read), map[FaultKind]uint64{}}}
 		})
+	run("anonymous, MADV_FREE and mprotect", func(tk *Task) uint64 { return tk.pages(t, n, MmapArgs{Prot: rw, Flags: anon}) },
+		func(a uint64) []step {
+			cycle := func(tk *Task) {
+				tk.Mprotect(a, n*PageSize, ProtRead)
+				tk.Mprotect(a, n*PageSize, rw)
+				tk.touchAll(t, a, n, Write)
+			}
+			return []step{
+				{"write", all(a, Write), map[FaultKind]uint64{DemandZero: n}},
+				{"to read-only and back: exclusive and dirty, so writable (can_change_pte_writable)", cycle, map[FaultKind]uint64{}},
+				{"MADV_FREE: still writable", func(tk *Task) {
+					tk.Madvise(a, n*PageSize, madvFree)
+					tk.touchAll(t, a, n, Write)
+				}, map[FaultKind]uint64{}},
+				{"MADV_FREE, to read-only and back: exclusive but clean, so reused at the write", func(tk *Task) {
+					tk.Madvise(a, n*PageSize, madvFree)
+					cycle(tk)
+				}, map[FaultKind]uint64{CowReuse: n}},
+			}
+		})
 	file := func(flags MapFlags) func(*Task) uint64 {
 		return func(tk *Task) uint64 {
 			f := tk.machine.File(1, 1, n*PageSize, "data")
@@ -170,6 +190,10 @@ func TestForkCopyOnWrite(t *testing.T) {
 	second := parent.Fork(3, 3, 2)
 	second.ExitGroup()
 	expect(t, "parent writes after the child is gone: reuse, no copy", kinds(m, func() { parent.touchAll(t, a, n, Write) }), map[FaultKind]uint64{CowReuse: n})
+	// n anonymous pages and n of the file: a copy takes the place of a page
+	if got, want := parent.PeakRSS(), uint64(2*n*PageSize); got != want {
+		t.Errorf("the parent's peak is %d bytes, want %d", got, want)
+	}
 	child.ExitGroup()
 	parent.ExitGroup()
 	check(t, m)
@@ -192,6 +216,9 @@ func TestRefused(t *testing.T) {
 		want Outcome
 	}{
 		{"no mapping", 0x1000, Read, SIGSEGV},
+		{"the end of user memory", taskSize, Read, SIGSEGV},
+		{"a kernel address whose low bits are mapped", ro | 0xffff<<48, Read, SIGSEGV},
+		{"vsyscall", 0xffffffffff600000, Exec, SIGSEGV},
 		{"write to read-only", ro, Write, SIGSEGV},
 		{"fetch from no-exec", ro, Exec, SIGSEGV},
 		{"PROT_NONE", none, Read, SIGSEGV},

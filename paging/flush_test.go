@@ -120,9 +120,9 @@ func TestFlushes(t *testing.T) {
 			w.tk.touchAll(w.t, a, 8, Read)
 		}, func(w *world) { w.m.File(1, 1, 2*PageSize, "f") }, map[FlushCause]FlushStats{FlushTruncate: {1, 6, 0, 1, 0, 2}}},
 		{"the list of freed pages is full after 9698 (mmu_gather: 8 + 19 batches of 510)", func(w *world) {
-			a := w.tk.pages(w.t, 20000, MmapArgs{Addr: 0x20_0000_0000, Prot: rw, Flags: anon | MapFixed})
-			w.tk.touchAll(w.t, a, 20000, Write)
-		}, func(w *world) { w.tk.Madvise(0x20_0000_0000, 20000*PageSize, madvDontNeed) }, map[FlushCause]FlushStats{FlushMadvise: {3, 0, 3, 0, 3, 3}}},
+			a := w.tk.pages(w.t, 9699, MmapArgs{Addr: 0x20_0000_0000, Prot: rw, Flags: anon | MapFixed})
+			w.tk.touchAll(w.t, a, 9699, Write)
+		}, func(w *world) { w.tk.Madvise(0x20_0000_0000, 9699*PageSize, madvDontNeed) }, map[FlushCause]FlushStats{FlushMadvise: {2, 1, 1, 1, 2, 2}}},
 		{"the zero page is on no such list", func(w *world) {
 			a := w.tk.pages(w.t, 10000, MmapArgs{Addr: 0x20_0000_0000, Prot: rw, Flags: anon | MapFixed})
 			w.tk.touchAll(w.t, a, 10000, Read)

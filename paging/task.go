@@ -35,7 +35,8 @@ type nearTable struct {
 const nearTables = 16
 
 // Ref is a run of accesses to one page: First, then one write if Writes > 0 and
-// First was none, then one fetch if Execs > 0 and First was none.
+// First was none, then one fetch if Execs > 0 and First was none; the rest of
+// the counts, which include these, are hits in the TLB.
 type Ref struct {
 	VPN                  uint64
 	Reads, Writes, Execs uint32
@@ -111,9 +112,9 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 		}
 		data, fetches := uint64(r.Reads)+uint64(r.Writes), uint64(r.Execs)
 		if r.First == Exec {
-			fetches--
+			fetches -= min(fetches, 1)
 		} else {
-			data--
+			data -= min(data, 1)
 		}
 		if r.Writes > 0 && r.First != Write {
 			if out := t.touch(c, r.VPN, Write); out.Fatal() {
@@ -142,9 +143,13 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 	return t.touch(c, addr>>pageShift, a)
 }
 
-// touch performs one access: TLB, else walk, else fault and again.
+// touch performs one access: TLB, else walk, else fault and again. A page
+// outside user memory is refused before anything looks at its number.
 // Precondition: c.mu.
 func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
+	if vpn >= taskSize>>pageShift {
+		return t.fault(vpn, a)
+	}
 	if c.pending.Load() {
 		c.apply()
 	}

@@ -1,0 +1,319 @@
+package paging
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// Random calls and accesses of several processes, on the package and on its slow
+// twin: every answer, every fault and its kind, the mappings, resident memory by
+// kind and the page tables agree after each step, and the recount holds.
+func TestAgainstTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newDuel(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"":         w.agree,
+			"access":   w.access,
+			"sweep":    w.sweep,
+			"mmap":     w.mmap,
+			"munmap":   w.munmap,
+			"mprotect": w.mprotect,
+			"mremap":   w.mremap,
+			"madvise":  w.madvise,
+			"mlock":    w.mlock,
+			"brk":      w.brk,
+			"fork":     w.fork,
+			"exit":     w.exit,
+			"resize":   w.resize,
+		})
+	})
+}
+
+// The playing field: three leaf tables of pages, room above it for what mremap
+// moves and grows, and the heap above that.
+const (
+	fieldBase = 0x10_0000_0000 >> pageShift
+	field     = 3 * tableSize
+	heapBase  = fieldBase + 4*field + 200
+)
+
+// duel is the package and the twin side by side.
+type duel struct {
+	m    *Machine
+	w    *twin
+	pids uint32
+}
+
+func newDuel(t *rapid.T) *duel {
+	c := DefaultConfig()
+	c.CPUs, c.LockedLimit = 2, NoLimit
+	c.TLB = TLBConfig{TLBGeometry{8, 2}, TLBGeometry{16, 4}, TLBGeometry{48, 12}}
+	m, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &duel{m: m, w: newTwin(), pids: 1}
+	for i, pages := range []uint64{40, 700} {
+		d.w.files = append(d.w.files, &twinFile{pages: pages, frames: map[uint64]*twinFrame{}, real: m.File(1, uint64(i), pages*PageSize, fmt.Sprint("file", i))})
+	}
+	p := d.w.newProc()
+	p.real = m.NewProcess(1, 1, 0)
+	p.heap, p.brk = heapBase, heapBase
+	p.real.SetBrk(heapBase*PageSize, heapBase*PageSize)
+	return d
+}
+
+func (d *duel) agree(t *rapid.T) {
+	if err := d.m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.m.Stats().Faults; got != d.w.faults {
+		t.Fatalf("faults %v, the twin has %v", got, d.w.faults)
+	}
+	for i, p := range d.w.procs {
+		if minor, _ := p.real.Faults(); minor != p.minor {
+			t.Fatalf("process %d: %d minor faults, the twin has %d", i, minor, p.minor)
+		}
+		if got, want := p.real.RSS(), p.rss(); got != want {
+			t.Fatalf("process %d: resident %+v, the twin has %+v", i, got, want)
+		}
+		if got, want := p.real.PageTableBytes(), uint64(len(p.tables)*PageSize); got != want {
+			t.Fatalf("process %d: page tables %d, the twin has %d", i, got, want)
+		}
+		pages := 0
+		for _, v := range p.real.space.list() {
+			o := p.vma[v.first()]
+			if o == nil {
+				t.Fatalf("process %d: the twin has nothing at %#x", i, v.start)
+			}
+			if start, end := p.bounds(v.first()); start != v.first() || end != v.last() || o.prot != v.prot() {
+				t.Fatalf("process %d: mapping %#x-%#x %v, the twin has %#x-%#x %v", i, v.start, v.end, v.prot(), start*PageSize, end*PageSize, o.prot)
+			}
+			pages += int(v.pages())
+		}
+		if pages != len(p.vma) {
+			t.Fatalf("process %d: %d pages mapped, the twin has %d", i, pages, len(p.vma))
+		}
+	}
+}
+
+func same(t *rapid.T, what string, got, want any) {
+	if got != want {
+		t.Fatalf("%s: %v, the twin says %v", what, got, want)
+	}
+}
+
+func (d *duel) proc(t *rapid.T) *twinProc {
+	return d.w.procs[rapid.IntRange(0, len(d.w.procs)-1).Draw(t, "process")]
+}
+
+// span draws a range of the field: mostly short, now and then a whole table.
+func (d *duel) span(t *rapid.T) (start, n uint64) {
+	if rapid.IntRange(0, 9).Draw(t, "whole table") == 0 {
+		return fieldBase + tableSize*rapid.Uint64Range(0, 2).Draw(t, "table"), tableSize
+	}
+	start = rapid.Uint64Range(0, field-1).Draw(t, "page")
+	return fieldBase + start, min(rapid.Uint64Range(1, 48).Draw(t, "pages"), field-start)
+}
+
+func drawProt(t *rapid.T) Prot {
+	return rapid.SampledFrom([]Prot{rw, rw, rw, ProtRead, ProtRead | ProtExec, 0, rw | ProtExec}).Draw(t, "protection")
+}
+
+func drawAccess(t *rapid.T) Access {
+	return rapid.SampledFrom([]Access{Read, Write, Write, Exec}).Draw(t, "access")
+}
+
+// mapped draws a page that is mapped, false if there is none.
+func mapped(t *rapid.T, p *twinProc) (uint64, bool) {
+	page := fieldBase + rapid.Uint64Range(0, field-1).Draw(t, "near")
+	for range field {
+		if p.vma[page] != nil {
+			return page, true
+		}
+		if page++; page == fieldBase+field {
+			page = fieldBase
+		}
+	}
+	return 0, false
+}
+
+func (d *duel) access(t *rapid.T) {
+	p := d.proc(t)
+	page, ok := mapped(t, p)
+	if !ok {
+		page = fieldBase
+	}
+	a := drawAccess(t)
+	p.real.RunOn(rapid.IntRange(0, 1).Draw(t, "CPU"))
+	same(t, "access", p.real.Access(page*PageSize, a), p.access(page, a))
+}
+
+func (d *duel) sweep(t *rapid.T) {
+	p := d.proc(t)
+	start, n := d.span(t)
+	a := drawAccess(t)
+	for i := start; i < start+n; i++ {
+		same(t, fmt.Sprintf("sweep, page %#x", i), p.real.Access(i*PageSize, a), p.access(i, a))
+	}
+}
+
+func (d *duel) mmap(t *rapid.T) {
+	p := d.proc(t)
+	start, n := d.span(t)
+	a := MmapArgs{Addr: start * PageSize, Len: n * PageSize, Prot: drawProt(t), Flags: MapFixed}
+	v := twinVMA{prot: a.Prot}
+	kind := rapid.SampledFrom([]string{"anon", "anon", "shmem", "private file", "shared file"}).Draw(t, "kind")
+	switch kind {
+	case "anon", "shmem":
+		a.Flags |= MapAnonymous
+	default:
+		f := d.w.files[rapid.IntRange(0, len(d.w.files)-1).Draw(t, "file")]
+		a.File, v.file = f.real, f
+		// offsets that continue one another, so that mappings can merge
+		index := (start - fieldBase) % 64
+		a.Offset = index * PageSize
+		v.offset = int64(index) - int64(start)
+	}
+	switch kind {
+	case "anon", "private file":
+		a.Flags |= MapPrivate
+	default:
+		a.Flags |= MapShared
+		v.shared = true
+	}
+	if kind == "shmem" {
+		v.file = &twinFile{shmem: true, frames: map[uint64]*twinFrame{}}
+		v.offset = -int64(start)
+	}
+	addr, errno := p.real.Mmap(a)
+	p.mmap(start, n, v)
+	same(t, "mmap", fmt.Sprint(addr, errno), fmt.Sprint(start*PageSize, Errno(0)))
+}
+
+func (d *duel) munmap(t *rapid.T) {
+	p := d.proc(t)
+	start, n := d.span(t)
+	same(t, "munmap", p.real.Munmap(start*PageSize, n*PageSize), Errno(0))
+	p.unmap(start, start+n)
+}
+
+func (d *duel) mprotect(t *rapid.T) {
+	p := d.proc(t)
+	start, n := d.span(t)
+	if page, ok := mapped(t, p); ok && n != tableSize {
+		start = page
+	}
+	prot := drawProt(t)
+	same(t, "mprotect", p.real.Mprotect(start*PageSize, n*PageSize, prot), p.mprotect(start, start+n, prot))
+}
+
+func (d *duel) mremap(t *rapid.T) {
+	p := d.proc(t)
+	old, ok := mapped(t, p)
+	if !ok {
+		t.Skip("nothing mapped")
+	}
+	first, end := p.bounds(old)
+	if rapid.Bool().Draw(t, "from the start") {
+		old = first
+	}
+	oldN := end - old
+	if rapid.Bool().Draw(t, "a part") {
+		oldN = rapid.Uint64Range(1, oldN).Draw(t, "old pages")
+	}
+	newN := oldN
+	if rapid.Bool().Draw(t, "other size") {
+		newN = rapid.Uint64Range(1, oldN+40).Draw(t, "new pages")
+	}
+	if !rapid.Bool().Draw(t, "move") {
+		got, errno := p.real.Mremap(old*PageSize, oldN*PageSize, newN*PageSize, 0, 0, 0)
+		want := p.remap(old, oldN, newN, 0)
+		same(t, "mremap", errno, want)
+		if want == 0 {
+			same(t, "mremap", got, old*PageSize)
+		}
+		return
+	}
+	to := fieldBase + rapid.Uint64Range(0, field-1).Draw(t, "to")
+	if rapid.Bool().Draw(t, "in step") {
+		to = to/tableSize*tableSize + old%tableSize
+	}
+	got, errno := p.real.Mremap(old*PageSize, oldN*PageSize, newN*PageSize, mremapMayMove|mremapFixed, to*PageSize, 0)
+	if old+oldN > to && to+newN > old {
+		same(t, "mremap onto itself", errno, EINVAL)
+		return
+	}
+	same(t, "mremap", errno, p.remap(old, oldN, newN, to))
+	same(t, "mremap", got, to*PageSize)
+}
+
+func (d *duel) madvise(t *rapid.T) {
+	p := d.proc(t)
+	start, n := d.span(t)
+	adv := rapid.SampledFrom([]int{madvDontNeed, madvDontNeed, madvFree, madvDontFork, madvDoFork, madvWipeOnFork, madvKeepOnFork,
+		madvPopulateRead, madvPopulateWrite, madvCold, madvHugePage | 1<<8}).Draw(t, "advice")
+	if adv > 255 {
+		same(t, "unknown advice", p.real.Madvise(start*PageSize, n*PageSize, adv), EINVAL)
+		return
+	}
+	if adv == madvCold { // counts nothing; locked memory is refused, which madvise(DONTNEED) covers
+		p.real.Madvise(start*PageSize, n*PageSize, adv)
+		return
+	}
+	same(t, "madvise", p.real.Madvise(start*PageSize, n*PageSize, adv), p.madvise(start, start+n, adv))
+}
+
+func (d *duel) mlock(t *rapid.T) {
+	p := d.proc(t)
+	start, n := d.span(t)
+	if rapid.Bool().Draw(t, "unlock") {
+		got := p.real.Munlock(start*PageSize, n*PageSize)
+		stop := start
+		for ; stop < start+n && p.vma[stop] != nil; stop++ {
+		}
+		p.changeEach(start, stop, func(v *twinVMA) { v.locked = false })
+		same(t, "munlock fails", got != 0, stop < start+n)
+		return
+	}
+	same(t, "mlock", p.real.Mlock(start*PageSize, n*PageSize), p.mlock(start, start+n))
+}
+
+func (d *duel) brk(t *rapid.T) {
+	p := d.proc(t)
+	to := heapBase + rapid.Uint64Range(0, 60).Draw(t, "heap pages")
+	same(t, "brk", p.real.Brk(to*PageSize), to*PageSize)
+	p.brkTo(to)
+	if to > heapBase {
+		page := heapBase + rapid.Uint64Range(0, to-heapBase-1).Draw(t, "heap page")
+		same(t, "access to the heap", p.real.Access(page*PageSize, Write), p.access(page, Write))
+	}
+}
+
+func (d *duel) fork(t *rapid.T) {
+	if len(d.w.procs) == 4 {
+		t.Skip("enough processes")
+	}
+	p := d.proc(t)
+	d.pids++
+	c := p.fork()
+	c.real = p.real.Fork(d.pids, d.pids, int(d.pids%2))
+}
+
+func (d *duel) exit(t *rapid.T) {
+	if len(d.w.procs) == 1 {
+		t.Skip("the last process")
+	}
+	p := d.proc(t)
+	p.real.ExitGroup()
+	p.exit()
+}
+
+func (d *duel) resize(t *rapid.T) {
+	i := rapid.IntRange(0, len(d.w.files)-1).Draw(t, "file")
+	pages := rapid.Uint64Range(0, 80).Draw(t, "size")
+	d.m.File(1, uint64(i), pages*PageSize, "")
+	d.w.resize(d.w.files[i], pages)
+}

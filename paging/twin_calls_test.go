@@ -1,0 +1,259 @@
+package paging
+
+import "slices"
+
+// populate makes pages present as mlock does; false when it has to stop.
+func (p *twinProc) populate(start, end uint64) bool {
+	for i := start; i < end; i++ {
+		v := p.vma[i]
+		if v == nil {
+			continue
+		}
+		if v.prot == 0 {
+			return false
+		}
+		a := Read
+		if v.prot&ProtWrite != 0 && !v.shared {
+			a = Write
+		}
+		if e := p.pte[i]; e != nil && (a == Read || e.write) {
+			continue
+		}
+		if p.fault(i, a).Fatal() {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *twinProc) mlock(start, end uint64) Errno {
+	stop := start
+	for ; stop < end && p.vma[stop] != nil; stop++ {
+	}
+	p.changeEach(start, stop, func(v *twinVMA) { v.locked = true })
+	if stop < end || !p.populate(start, end) {
+		return ENOMEM
+	}
+	return 0
+}
+
+// madvise walks mapping by mapping; a hole is ENOMEM at the end.
+func (p *twinProc) madvise(start, end uint64, adv int) Errno {
+	result := Errno(0)
+	for start < end {
+		v := p.vma[start]
+		if v == nil {
+			result = ENOMEM
+			start++
+			continue
+		}
+		_, last := p.bounds(start)
+		last = min(last, end)
+		if errno := p.adviseOne(v, start, last, adv); errno != 0 {
+			return errno
+		}
+		start = last
+	}
+	return result
+}
+
+func (p *twinProc) adviseOne(v *twinVMA, start, end uint64, adv int) Errno {
+	plain := v.file == nil && !v.shared
+	switch adv {
+	case madvDontFork, madvDoFork:
+		p.changeEach(start, end, func(v *twinVMA) { v.dontFork = adv == madvDontFork })
+	case madvWipeOnFork:
+		if !plain {
+			return EINVAL
+		}
+		p.changeEach(start, end, func(v *twinVMA) { v.wipe = true })
+	case madvKeepOnFork:
+		p.changeEach(start, end, func(v *twinVMA) { v.wipe = false })
+	case madvDontNeed:
+		if v.locked {
+			return EINVAL
+		}
+		for i := start; i < end; i++ {
+			p.dropPTE(i)
+		}
+	case madvFree:
+		if v.locked || !plain {
+			return EINVAL
+		}
+		for i := start; i < end; i++ {
+			if e := p.pte[i]; e != nil {
+				e.dirty = false
+			}
+		}
+	case madvPopulateRead, madvPopulateWrite:
+		a := Read
+		need := ProtRead
+		if adv == madvPopulateWrite {
+			a, need = Write, ProtWrite
+		}
+		if v.prot&need == 0 {
+			return EINVAL
+		}
+		for i := start; i < end; i++ {
+			if e := p.pte[i]; e != nil && (a == Read || e.write) {
+				continue
+			}
+			if p.fault(i, a).Fatal() {
+				return EFAULT
+			}
+		}
+	}
+	return 0
+}
+
+// brkTo moves the end of the heap, in pages.
+func (p *twinProc) brkTo(to uint64) {
+	switch {
+	case to < p.brk:
+		p.unmap(to, p.brk)
+	case to > p.brk:
+		v := &twinVMA{prot: rw, acct: true, heap: true}
+		p.paint(p.brk, to, v)
+		below, _ := p.neighbours(p.brk, to)
+		p.join(p.brk, to, below != nil && below.takes(nil), false)
+	}
+	p.brk = to
+}
+
+// remap is mremap of pages [old, old+oldN), which lie in one mapping; to is where
+// MREMAP_FIXED moves them, 0 for none.
+func (p *twinProc) remap(old, oldN, newN, to uint64) Errno {
+	if to == 0 {
+		if newN <= oldN {
+			p.unmap(old+newN, old+oldN)
+			return 0
+		}
+		if _, end := p.bounds(old); end != old+oldN {
+			return ENOMEM
+		}
+		for i := old + oldN; i < old+newN; i++ {
+			if p.vma[i] != nil {
+				return ENOMEM
+			}
+		}
+		v := p.vma[old]
+		p.paint(old+oldN, old+newN, v)
+		if _, above := p.neighbours(old, old+newN); above != nil && above.takes(v.anon) {
+			start, _ := p.bounds(old)
+			p.join(start, old+newN, false, true)
+		}
+		if v = p.vma[old]; v.locked {
+			p.populate(old+oldN, old+newN)
+		}
+		return 0
+	}
+	p.unmap(to, to+newN)
+	if newN < oldN {
+		p.unmap(old+newN, old+oldN)
+		oldN = newN
+	}
+	v := *p.vma[old]
+	if v.file != nil || v.anon != nil || v.shared {
+		v.offset += int64(old) - int64(to)
+	}
+	v.heap = false
+	p.paint(to, to+newN, &v)
+	p.merge(to, to+newN)
+	p.moveTables(old, to, oldN)
+	for i := range oldN {
+		if e := p.pte[old+i]; e != nil {
+			p.pte[to+i] = e
+			delete(p.pte, old+i)
+		}
+	}
+	p.unmap(old, old+oldN)
+	if v.locked && newN > oldN {
+		p.populate(to+oldN, to+newN)
+	}
+	return 0
+}
+
+// moveTables is what move_page_tables does to the tables: whole ones change
+// their place, the others get a companion.
+func (p *twinProc) moveTables(from, to, n uint64) {
+	for n > 0 {
+		step := min(n, 512-from%512, 512-to%512)
+		if src := [2]uint64{1, from / 512}; p.tables[src] {
+			if step == 512 && !p.tables[[2]uint64{1, to / 512}] {
+				delete(p.tables, src)
+			}
+			p.makeTables(to)
+		}
+		from, to, n = from+step, to+step, n-step
+	}
+}
+
+func (p *twinProc) fork() *twinProc {
+	c := p.w.newProc()
+	c.heap, c.brk = p.heap, p.brk
+	pages := make([]uint64, 0, len(p.vma))
+	for i := range p.vma {
+		pages = append(pages, i)
+	}
+	slices.Sort(pages)
+	var last *twinVMA
+	var now *twinVMA
+	for _, i := range pages {
+		v := p.vma[i]
+		if v.dontFork {
+			continue
+		}
+		if v != last {
+			last = v
+			n := *v
+			n.locked = false
+			if v.anon != nil {
+				n.anon = &twinAnon{forked: true}
+			}
+			if v.wipe {
+				n.anon = nil
+			}
+			now = &n
+		}
+		c.vma[i] = now
+		if v.wipe || v.anon == nil {
+			continue
+		}
+		for level := uint64(1); level <= 3; level++ { // a table for each of the parent's
+			if t := [2]uint64{level, i >> (9 * level)}; p.tables[t] {
+				c.tables[t] = true
+			}
+		}
+		if e := p.pte[i]; e != nil {
+			e.unique, e.write = false, false
+			copied := *e
+			copied.f.maps++
+			c.pte[i] = &copied
+		}
+	}
+	return c
+}
+
+func (p *twinProc) exit() {
+	for i := range p.pte {
+		p.dropPTE(i)
+	}
+	p.w.procs = slices.DeleteFunc(p.w.procs, func(o *twinProc) bool { return o == p })
+}
+
+// resize changes a file; what lies beyond it goes, private copies too.
+func (w *twin) resize(f *twinFile, pages uint64) {
+	f.pages = pages
+	for _, p := range w.procs {
+		for i, v := range p.vma {
+			if v.file == f && uint64(int64(i)+v.offset) >= pages {
+				p.dropPTE(i)
+			}
+		}
+	}
+	for i := range f.frames {
+		if i >= pages {
+			delete(f.frames, i)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package paging
+
+// access is what a program does.
+func (p *twinProc) access(page uint64, a Access) Outcome {
+	v, e := p.vma[page], p.pte[page]
+	if v != nil && v.allows(a) && e != nil && (a != Write || e.write) {
+		e.dirty = e.dirty || a == Write
+		return OK
+	}
+	return p.fault(page, a)
+}
+
+func (v *twinVMA) allows(a Access) bool {
+	switch a {
+	case Write:
+		return v.prot&ProtWrite != 0
+	case Exec:
+		return v.prot&ProtExec != 0
+	}
+	return v.prot != 0
+}
+
+func (p *twinProc) fault(page uint64, a Access) Outcome {
+	kind, out := p.resolve(page, a)
+	p.w.faults[kind]++
+	if out == Minor {
+		p.minor++
+	}
+	return out
+}
+
+func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
+	v, e := p.vma[page], p.pte[page]
+	if v == nil || !v.allows(a) {
+		return FaultSegv, SIGSEGV
+	}
+	index := uint64(int64(page) + v.offset)
+	if v.file != nil && !v.file.shmem && index >= v.file.pages {
+		return FaultBus, SIGBUS
+	}
+	if a == Write && !v.shared && v.anon == nil {
+		v.anon = p.sharedAnon(page)
+	}
+	p.makeTables(page)
+	if e != nil { // a write to a read-only entry
+		switch {
+		case v.shared:
+			e.write, e.dirty = true, true
+			return MkWrite, Minor
+		case e.unique || e.f.kind == rssAnon && e.f != p.w.zero && e.f.maps == 1:
+			e.write, e.dirty, e.unique = true, true, true
+			return CowReuse, Minor
+		}
+		kind := CowCopy
+		if e.f == p.w.zero {
+			kind = CowZero
+		}
+		p.dropPTE(page)
+		p.own(page)
+		return kind, Minor
+	}
+	switch {
+	case v.file == nil && a == Write:
+		p.own(page)
+		return DemandZero, Minor
+	case v.file == nil:
+		p.set(page, p.w.zero, false)
+		return ZeroPage, Minor
+	case a == Write && !v.shared:
+		p.own(page)
+		return FileCOW, Minor
+	case a == Write:
+		p.set(page, v.file.frame(index), true)
+		p.pte[page].dirty = true
+		return FileShared, Minor
+	}
+	start, end := p.bounds(page)
+	first := max(page/16*16, start, page/512*512)
+	for i := first; i < min(first+16, end, (page/512+1)*512); i++ {
+		index := uint64(int64(i) + v.offset)
+		if p.pte[i] != nil || !v.file.shmem && index >= v.file.pages || v.file.shmem && i != page && v.file.frames[index] == nil {
+			continue
+		}
+		p.set(i, v.file.frame(index), v.shared && v.file.shmem && v.prot&ProtWrite != 0)
+	}
+	return FileRead, Minor
+}
+
+// sharedAnon is find_mergeable_anon_vma.
+func (p *twinProc) sharedAnon(page uint64) *twinAnon {
+	start, end := p.bounds(page)
+	for _, n := range []*twinVMA{p.vma[end], p.vma[start-1]} {
+		if n == nil || n.anon == nil || n.anon.forked {
+			continue
+		}
+		same := *n
+		same.prot = p.vma[page].prot
+		if same.like(p.vma[page]) {
+			return n.anon
+		}
+	}
+	return &twinAnon{}
+}
+
+func (f *twinFile) frame(index uint64) *twinFrame {
+	if f.frames[index] == nil {
+		kind := rssFile
+		if f.shmem {
+			kind = rssShmem
+		}
+		f.frames[index] = &twinFrame{kind: kind}
+	}
+	return f.frames[index]
+}
+
+func (p *twinProc) set(page uint64, f *twinFrame, write bool) {
+	f.maps++
+	p.pte[page] = &twinPTE{f: f, write: write}
+}
+
+func (p *twinProc) own(page uint64) {
+	p.set(page, &twinFrame{kind: rssAnon}, true)
+	p.pte[page].dirty, p.pte[page].unique = true, true
+}
