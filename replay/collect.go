@@ -76,7 +76,8 @@ func (e *engine) processes() []result.Process {
 func (e *engine) config() result.Config {
 	c := e.machine.Config()
 	return result.Config{Profile: c.Profile, Levels: c.Levels, CPUs: c.CPUs, TLB: c.TLB.String(),
-		FaultAroundBytes: c.FaultAround, PageCache: c.Cache.String(), Locking: c.Locking.String()}
+		FaultAroundBytes: c.FaultAround, PageCache: c.Cache.String(), Locking: c.Locking.String(),
+		ZeroPage: !c.NoZeroPage, LockedLimitBytes: c.LockedLimit}
 }
 
 func (e *engine) totals(s *paging.Stats) result.Totals {

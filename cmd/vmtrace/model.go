@@ -19,6 +19,9 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	cache := fs.String("page-cache", "warm", "file pages at the start: `warm` (in memory: minor faults) or cold (the first read is a major fault)")
 	around := newSize(c.FaultAround)
 	fs.Var(around, "fault-around", "map so many bytes of cached file pages around a read fault; 4KiB = off")
+	zero := fs.Bool("zero-page", true, "reads of fresh anonymous memory map the shared zero page; =false for kernels that have none")
+	memlock := newSize(c.LockedLimit)
+	fs.Var(memlock, "memlock", "bytes a process may lock in memory (ulimit -l)")
 	locking := fs.String("locking", c.Locking.String(), "page-table `locks`: per-table, global or mm")
 	return func() (replay.Options, error) {
 		var err error
@@ -33,7 +36,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if c.Locking, err = paging.ParseLocking(*locking); err != nil {
 			return replay.Options{}, usagef("--locking: %w", err)
 		}
-		c.FaultAround = uint64(*around)
+		c.FaultAround, c.NoZeroPage, c.LockedLimit = uint64(*around), !*zero, uint64(*memlock)
 		if err := c.Validate(); err != nil {
 			return replay.Options{}, usageError{err}
 		}

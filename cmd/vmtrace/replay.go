@@ -68,11 +68,7 @@ func replayFile(ctx context.Context, path string, opts replay.Options, io stdio)
 	opts.Progress = func(p replay.Progress) {
 		line.printf("%s: %s accesses, %s faults", path, report.SI(p.Accesses), report.SI(p.Faults))
 	}
-	run, err := replay.Run(ctx, src, opts)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return run, nil
+	return replay.Run(ctx, src, opts)
 }
 
 // loadRun returns the result in the file, replaying it first if it is a trace.

@@ -28,7 +28,8 @@ included; address randomisation off), records it once, replays the recording, an
 counts beside each other. Exit status 3 when the minor faults differ by more than the tolerance,
 an access was refused by the model, or a system call ended otherwise than recorded.
 
-The program's own output is thrown away; its input is empty.
+The program's own output is thrown away; its input is empty. Whether the live kernel has a zero
+page is tried out first, and the model does as it does, unless --zero-page says otherwise.
 
 Examples:
   vmtrace validate -- gzip -9 -c file
@@ -45,6 +46,11 @@ Examples:
 			opts, err := model()
 			if err != nil {
 				return err
+			}
+			if !fs.Changed("zero-page") {
+				if opts.Model.NoZeroPage, err = lacksZeroPage(); err != nil {
+					return fmt.Errorf("probing the live kernel: %w", err)
+				}
 			}
 			if *runs < 1 {
 				return usagef("--runs %d: must be 1 or more", *runs)

@@ -41,7 +41,9 @@ type Config struct {
 	FaultAroundBytes uint64 `json:"fault_around_bytes"`
 	PageCache        string `json:"page_cache"` // warm or cold
 	Locking          string `json:"locking"`
-	MemoryBytes      uint64 `json:"memory_bytes"` // 0 = no limit
+	ZeroPage         bool   `json:"zero_page"`          // reads of fresh anonymous memory map the shared zero page
+	LockedLimitBytes uint64 `json:"locked_limit_bytes"` // a process may lock so much memory; 2^64-1 = no limit
+	MemoryBytes      uint64 `json:"memory_bytes"`       // 0 = no limit
 }
 
 // Totals are the counts of the whole run. Accesses and Refs are those that were
