@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,7 +165,7 @@ func (e *engine) loop(ctx context.Context, src trace.Source) error {
 			err = e.check()
 		}
 		if err != nil {
-			return fmt.Errorf("record %d: %w", e.records, err)
+			return fmt.Errorf("%s: record %d: %w", cmp.Or(e.opts.Path, "trace"), e.records, err)
 		}
 		if e.records >= e.nextTell {
 			e.tell()

@@ -96,7 +96,7 @@ func TestInvalidReferenceIsNamed(t *testing.T) {
 	}
 	src := &list{batches: append(events(startEvent(1)), trace.Batch{Thread: 1, Refs: refs})}
 	err = e.loop(context.Background(), src)
-	if want := fmt.Sprintf("record %d: ", 1+2*chunkRefs+5); err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := fmt.Sprintf("trace: record %d: ", 1+2*chunkRefs+5); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }
