@@ -2,40 +2,75 @@ package synth
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"slices"
+	"maps"
 	"strings"
 
 	"github.com/vmtrace/vmtrace/trace"
-)
-
-// Params are the parameters of a generator.
-type Params struct {
-	Pages  uint64 // 4 KiB pages of the region
-	Refs   uint64 // references to make
-	Seed   uint64
-	Writes int // percent of the references that write
-}
-
-// Limits of the parameters.
-const (
-	maxPages = 1 << 28 // a region of 2^40 bytes
-	maxRefs  = 1 << 50
 )
 
 // Generator is one workload.
 type Generator struct {
 	Name string
 	Help string // one line
-	// next returns the page (0 to Pages-1) of reference i.
-	pages func(p Params, rng *rand.Rand) func(i uint64) uint64
+
+	takes takes
+	check func(Params) error // rules between parameters; nil for none
+	build func(Params) program
 }
 
-// Generators lists the workloads.
-var Generators = []Generator{
-	{"sequential", "every page in turn, over and over", sequential},
-	{"random", "pages drawn uniformly", random},
-	{"zipf", "few pages take most references: the n-th most popular page gets a share of 1/n", zipf},
+// takes are the parameters of a generator with their defaults.
+type takes map[string]uint64
+
+func (t takes) and(more takes) takes {
+	all := maps.Clone(t)
+	maps.Copy(all, more)
+	return all
+}
+
+// What many generators take.
+var (
+	turns    = takes{"threads": 1, "processes": 1, "slice": 64}
+	patterns = turns.and(takes{"pages": 1 << 16, "refs": 1 << 20, "seed": 1, "writes": 30})
+	shapes   = turns.and(takes{"pages": 1 << 15, "rounds": 4}) // 128 MiB, as in will-it-scale
+)
+
+// Generators lists the workloads. It is filled by init, since a generator's
+// error messages name the others.
+var Generators []Generator
+
+func init() {
+	Generators = []Generator{
+		{"sequential", "every page in turn, over and over", patterns, nil, region(sequential)},
+		{"random", "pages drawn uniformly", patterns, nil, region(uniform)},
+		{"zipf", "few pages take most references: the n-th most popular gets a share of 1/n^theta", patterns.and(takes{"theta": 100}), nil, region(zipf)},
+		{"strided", "every stride-th page, then the ones beside them: a matrix by columns", patterns.and(takes{"stride": 16}), nil, region(strided)},
+		{"loop", "a window swept a number of times before the next one", patterns.and(takes{"window": 1024, "rounds": 8}), nil, region(loop)},
+		{"scan", "one long scan beside a small set of hot pages", patterns.and(takes{"hot": 10, "share": 80}), needPages(2), region(scan)},
+		{"phases", "a working set that changes all at once, with a mark at each change", patterns.and(takes{"phases": 8}), phasesFit, region(phases)},
+		{"mix", "scan, loop, popular and random pages at once: what defeats simple policies", patterns.and(takes{"theta": 100}), needPages(4), region(mix)},
+		{"chase", "pointers through all of a heap in random order, 64 bytes a node", turns.and(takes{"pages": 1 << 14, "refs": 1 << 20, "seed": 1}), nil, chase},
+		{"matmul", "product of matrices of 8-byte numbers, row by column", turns.and(takes{"size": 128}), nil, matmul},
+		{"matmul-blocked", "the same product by blocks that fit a cache", turns.and(takes{"size": 128, "block": 32}), nil, matmulBlocked},
+		{"fork-server", "children forked from a warm parent write part of its memory: copy-on-write", takes{"pages": 1 << 12, "seed": 1, "writes": 10, "rounds": 16, "children": 4, "slice": 64}, idsSuffice, forkServer},
+		{"malloc-brk", "a heap that grows and shrinks like that of malloc: brk", turns.and(takes{"pages": 1 << 12, "seed": 1, "rounds": 256}), regionEach, mallocBrk},
+		{"malloc-mmap", "large blocks allocated, written and freed: mmap and munmap", turns.and(takes{"pages": 256, "seed": 1, "rounds": 256, "live": 16}), slotsFit, mallocMmap},
+		{"mmap-storm", "many small mappings come and go, with a guard page each", turns.and(takes{"pages": 16, "seed": 1, "rounds": 4096, "live": 256}), slotsFit, mmapStorm},
+		{"file-sync", "a shared file written and made clean by msync, again and again", shapes, regionEach, fileSync},
+		{"sparse", "one page in each stride: hostile to transparent huge pages", turns.and(takes{"pages": 1 << 20, "seed": 1, "stride": 512, "rounds": 2}), nil, sparse},
+		{"page_fault1", "will-it-scale: anonymous memory mapped, written, unmapped", shapes, regionEach, shape(anonMemory, touchAll)},
+		{"page_fault2", "will-it-scale: private file mapping mapped, written, unmapped", shapes, regionEach, shape(privateFile, touchAll)},
+		{"page_fault3", "will-it-scale: shared file mapping mapped, written, unmapped", shapes, regionEach, shape(sharedFile, touchAll)},
+		{"mmap1", "will-it-scale: anonymous memory mapped and unmapped", shapes, regionEach, shape(anonMemory, touchNone)},
+		{"mmap2", "will-it-scale: private file mapping mapped and unmapped", shapes, regionEach, shape(privateFile, touchNone)},
+		{"brk1", "will-it-scale: the heap one page up and down", turns.and(takes{"rounds": 1 << 15}), nil, brk1},
+		{"tlb_flush1", "will-it-scale: private file pages written, dropped by madvise, read", shapes, regionEach, shape(privateFile, dropEach)},
+		{"tlb_flush2", "will-it-scale: anonymous pages written, dropped by madvise, read", shapes.and(takes{"pages": 256, "rounds": 64}), regionEach, shape(anonMemory, dropEach)},
+		{"tlb_flush3", "will-it-scale: shared file pages written, dropped by madvise, read", shapes, regionEach, shape(sharedFile, dropEach)},
+		{"belady", "the string of Belady's anomaly: 1 2 3 4 1 2 5 1 2 3 4 5", takes{}, nil, textbook(belady)},
+		{"silberschatz", "the string of Operating System Concepts: 7 0 1 2 0 3 0 4 2 3 ...", takes{}, nil, textbook(silberschatz)},
+		{"tanenbaum", "the string of Modern Operating Systems: 0 2 1 3 5 4 6 3 7 4 ...", takes{}, nil, textbook(tanenbaum)},
+		{"string", "a string of one's own: --string 1,2,3,1,2,4", takes{"string": 0}, stringFits, ownString},
+	}
 }
 
 // Names lists the names, separated by commas.
@@ -47,96 +82,42 @@ func Names() string {
 	return strings.Join(names, ", ")
 }
 
-// Validate returns an error when a parameter is out of range.
-func (p Params) Validate() error {
-	switch {
-	case p.Pages < 1 || p.Pages > maxPages:
-		return fmt.Errorf("%d pages: must be 1 to %d", p.Pages, maxPages)
-	case p.Refs > maxRefs:
-		return fmt.Errorf("%d references: at most %d", p.Refs, uint64(maxRefs))
-	case p.Writes < 0 || p.Writes > 100:
-		return fmt.Errorf("%d percent of writes: must be 0 to 100", p.Writes)
+// Find returns the generator of that name.
+func Find(name string) (*Generator, error) {
+	for i := range Generators {
+		if Generators[i].Name == name {
+			return &Generators[i], nil
+		}
 	}
-	return nil
+	return nil, fmt.Errorf("generator %q is unknown; there are %s", name, Names())
 }
 
-// The process of every generated trace and where its region lies.
-const (
-	pid        = 1
-	base       = 0x10000000000
-	protRW     = trace.ProtRead | trace.ProtWrite
-	mapFixed   = 0x32 // MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
-	nrMmap     = 9
-	chunk      = 4096
-	pageShift  = 12
-	noFile     = ^uint64(0)
-	accessSize = 8
-)
-
-// Known says whether there is a generator of that name.
-func Known(name string) bool {
-	return slices.ContainsFunc(Generators, func(g Generator) bool { return g.Name == name })
+// Validate returns an error that names the flag where a parameter is out of
+// range or not one that the generator takes.
+func (g *Generator) Validate(p Params) error {
+	_, err := g.complete(p)
+	return err
 }
 
 // Generate writes the named workload into the sink that open returns, and
-// closes it: a process maps Pages of private anonymous memory and makes Refs
-// single accesses to it.
+// closes it. It returns an error before it calls open for parameters that
+// Validate refuses, and afterwards the first error of the sink.
 func Generate(name string, p Params, open func(trace.Header) (trace.Sink, error)) error {
-	for i := range Generators {
-		if Generators[i].Name == name {
-			if err := p.Validate(); err != nil {
-				return err
-			}
-			return Generators[i].write(p, open)
-		}
-	}
-	return fmt.Errorf("generator %q is unknown; there are %s", name, Names())
-}
-
-func (g *Generator) write(p Params, open func(trace.Header) (trace.Sink, error)) error {
-	command := []string{g.Name, fmt.Sprintf("pages=%d", p.Pages), fmt.Sprintf("refs=%d", p.Refs), fmt.Sprintf("seed=%d", p.Seed), fmt.Sprintf("writes=%d", p.Writes)}
-	dst, err := open(trace.Header{Origin: "generated", Tool: "gen " + g.Name, Command: command, ABI: trace.ABIX8664})
+	g, err := Find(name)
 	if err != nil {
 		return err
 	}
-	events := []trace.Event{
-		trace.NewProcess(pid, trace.Process{Op: trace.OpStart, Child: pid, Tid: pid, Text: strings.Join(command, " ")}),
-		trace.NewSyscall(pid, trace.Syscall{ABI: trace.ABIX8664, Nr: nrMmap, Ret: base,
-			Args: [6]uint64{base, p.Pages << pageShift, protRW, mapFixed, noFile, 0}}),
-	}
-	for i := range events {
-		if err := dst.Event(&events[i]); err != nil {
-			return err
-		}
-	}
-	if err := g.refs(p, dst); err != nil {
+	if p, err = g.complete(p); err != nil {
 		return err
 	}
-	end := trace.NewProcess(pid, trace.Process{Op: trace.OpGroup, Child: pid})
-	if err := dst.Event(&end); err != nil {
+	words := g.describe(p)
+	dst, err := open(trace.Header{Origin: "generated", Tool: "gen " + g.Name, Command: words, ABI: trace.ABIX8664})
+	if err != nil {
+		return err
+	}
+	s := newStream(dst, p, strings.Join(words, " "))
+	if err := s.run(g.build(p)); err != nil {
 		return err
 	}
 	return dst.Close()
-}
-
-func (g *Generator) refs(p Params, dst trace.Sink) error {
-	rng := rand.New(rand.NewPCG(p.Seed, 0x766d7472616365))
-	mix := rand.New(rand.NewPCG(p.Seed, 0x777269746573))
-	next := g.pages(p, rng)
-	refs := make([]trace.Ref, 0, chunk)
-	for i := uint64(0); i < p.Refs; i++ {
-		page := next(i)
-		r := trace.Ref{VPN: base>>pageShift + page, Offset: uint16(i * accessSize % 4096), First: trace.Read, Reads: 1}
-		if mix.IntN(100) < p.Writes {
-			r.First, r.Reads, r.Writes = trace.Write, 0, 1
-		}
-		refs = append(refs, r)
-		if len(refs) == chunk || i == p.Refs-1 {
-			if err := dst.Refs(pid, refs, nil); err != nil {
-				return err
-			}
-			refs = refs[:0]
-		}
-	}
-	return nil
 }
