@@ -20,7 +20,7 @@ func faultsFigure(run *result.Run) *drawing {
 		return nil
 	}
 	cols := newColumns(run)
-	rows := rowsOf(list, func(v []uint64) []float64 { return cols.rate(v, perAccesses) }, "faults")
+	rows := rowsOf(list, func(v []uint64) []float64 { return cols.rate(v, perAccesses) }, "fault", "faults")
 	return &drawing{
 		title: "Page faults over time, by kind",
 		sentence: fmt.Sprintf("Faults per million accesses, most frequent kind first; each row has its own scale. "+
@@ -30,8 +30,9 @@ func faultsFigure(run *result.Run) *drawing {
 	}
 }
 
-// rowsOf makes a row of each series, the largest total first.
-func rowsOf(list []result.Series, values func([]uint64) []float64, what string) []row {
+// rowsOf makes a row of each series, the largest total first; one and many name
+// what is counted.
+func rowsOf(list []result.Series, values func([]uint64) []float64, one, many string) []row {
 	totals := map[string]uint64{}
 	for _, s := range list {
 		for _, v := range s.Values {
@@ -43,7 +44,7 @@ func rowsOf(list []result.Series, values func([]uint64) []float64, what string) 
 	})
 	var rows []row
 	for _, s := range list {
-		rows = append(rows, row{label: describe(s.Name) + " (" + Count(totals[s.Name]) + " " + what + ")", top: values(s.Values)})
+		rows = append(rows, row{label: describe(s.Name) + " (" + plural(totals[s.Name], one, many) + ")", top: values(s.Values)})
 	}
 	return rows
 }

@@ -15,13 +15,13 @@ func flushesFigure(run *result.Run) *drawing {
 		return nil
 	}
 	cols := newColumns(run)
-	rows := rowsOf(list, cols.sum, "flushes")
+	rows := rowsOf(list, cols.sum, "flush", "flushes")
 	f := run.Totals.TLB.Flushes
 	return &drawing{
 		title: "TLB flushes over time, by cause",
 		sentence: fmt.Sprintf("Flushes in each column of %s accesses; each row has its own scale. In all %s, of which %s emptied an "+
-			"address space; %s interrupted.", SI(uint64(cols.width(0))), plural(f.Total, "flush", "flushes"), Count(f.Full),
-			plural(f.IPIs, "other processor was", "other processors were")),
+			"address space; other processors were interrupted %s.", SI(uint64(cols.width(0))), plural(f.Total, "flush", "flushes"), Count(f.Full),
+			plural(f.IPIs, "time", "times")),
 		height: rowsHeight(len(rows)),
 		body:   func(c draw.Canvas) { drawRows(c, run, cols, rows) },
 	}

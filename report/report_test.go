@@ -68,6 +68,15 @@ func TestTicks(t *testing.T) {
 	}
 }
 
+// TestTopTick: the largest of 1, 2, 5 times a power of ten that is not above.
+func TestTopTick(t *testing.T) {
+	for _, c := range []struct{ high, want float64 }{{1, 1}, {1.9, 1}, {2, 2}, {4.9, 2}, {5, 5}, {9.9, 5}, {10, 10}, {420, 200}, {0.07, 0.05}, {1499, 1000}} {
+		if got := (topTick{}).Ticks(0, c.high)[1].Value; got < c.want*0.999 || got > c.want*1.001 {
+			t.Errorf("up to %v: %v, want %v", c.high, got, c.want)
+		}
+	}
+}
+
 // TestColumns: whatever the number of buckets, columns add up to the whole, cover
 // the time line without gap, and the last is not a sliver.
 func TestColumns(t *testing.T) {

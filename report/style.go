@@ -77,6 +77,22 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 	return out
 }
 
+// topTick marks 0 and the largest round value below the top: enough for a low
+// row.
+type topTick struct{}
+
+// Ticks implements plot.Ticker.
+func (topTick) Ticks(_, high float64) []plot.Tick {
+	p := math.Pow(10, math.Floor(math.Log10(high)))
+	top := p
+	for _, m := range []float64{2, 5} {
+		if m*p <= high*(1+1e-9) {
+			top = m * p
+		}
+	}
+	return []plot.Tick{{Value: 0, Label: "0"}, {Value: top, Label: countLabel(top)}}
+}
+
 // niceStep rounds a step up to 1, 2 or 5 times a power of ten, or to a power
 // of two.
 func niceStep(raw, base float64) float64 {

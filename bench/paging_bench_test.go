@@ -1,0 +1,260 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/vmtrace/vmtrace/paging"
+)
+
+const (
+	protRW     = paging.Prot(3)
+	anonymous  = paging.MapFlags(0x22) // MAP_PRIVATE | MAP_ANONYMOUS
+	sharedAnon = paging.MapFlags(0x21) // MAP_SHARED | MAP_ANONYMOUS
+	private    = paging.MapFlags(0x02)
+	pageShift  = 12
+)
+
+// newTask returns the only task of a fresh machine.
+func newTask(b *testing.B) *paging.Task {
+	b.Helper()
+	m, err := paging.New(paging.DefaultConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m.NewProcess(1, 1, 0)
+}
+
+// region maps pages and returns the first page number.
+func region(b *testing.B, t *paging.Task, pages int, a paging.MmapArgs) uint64 {
+	b.Helper()
+	a.Len = uint64(pages) << pageShift
+	addr, errno := t.Mmap(a)
+	if errno != 0 {
+		b.Fatal(errno)
+	}
+	return addr >> pageShift
+}
+
+// touches makes one reference to each page of the order.
+func touches(first uint64, order []int, access paging.Access) []paging.Ref {
+	refs := make([]paging.Ref, len(order))
+	for i, p := range order {
+		refs[i] = paging.Ref{VPN: first + uint64(p), First: access, Reads: 1}
+		if access == paging.Write {
+			refs[i].Reads, refs[i].Writes = 0, 1
+		}
+	}
+	return refs
+}
+
+func sequence(n int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
+
+func uniform(n, pages int) []int {
+	rng := rand.New(rand.NewPCG(1, 2))
+	order := make([]int, n)
+	for i := range order {
+		order[i] = rng.IntN(pages)
+	}
+	return order
+}
+
+func zipf(n, pages int) []int {
+	rng := rand.New(rand.NewPCG(1, 2))
+	z := rand.NewZipf(rng, 1.01, 1, uint64(pages-1))
+	order := make([]int, n)
+	for i := range order {
+		// scattered, so that popular pages are not neighbours
+		order[i] = int(z.Uint64() * 2654435761 % uint64(pages))
+	}
+	return order
+}
+
+func run(b *testing.B, t *paging.Task, refs []paging.Ref) {
+	if n, out := t.Run(refs); n != len(refs) || out.Fatal() {
+		b.Fatalf("reference %d of %d: %v", n, len(refs), out)
+	}
+}
+
+// BenchmarkPresent replays references to pages that are present and permitted:
+// TLB and page-table walk, no fault.
+func BenchmarkPresent(b *testing.B) {
+	const pages = 1 << 20
+	for _, c := range []struct {
+		order string
+		refs  func() []int
+	}{
+		{"one-page", func() []int { return make([]int, 1<<16) }},
+		{"sequential", func() []int { return sequence(pages) }},
+		{"uniform", func() []int { return uniform(1<<20, pages) }},
+		{"zipf", func() []int { return zipf(1<<20, pages) }},
+	} {
+		b.Run("order="+c.order, func(b *testing.B) {
+			t := newTask(b)
+			first := region(b, t, pages, paging.MmapArgs{Prot: protRW, Flags: anonymous})
+			run(b, t, touches(first, sequence(pages), paging.Write))
+			minor, _ := t.Faults()
+			if minor != pages {
+				b.Fatalf("%d faults for %d pages", minor, pages)
+			}
+			refs := touches(first, c.refs(), paging.Read)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				run(b, t, refs)
+			}
+			b.StopTimer()
+			perRef(b, len(refs), "ref")
+			if after, _ := t.Faults(); after != minor {
+				b.Fatalf("%d faults on present pages", after-minor)
+			}
+		})
+	}
+}
+
+// perRef reports the rate and the time of one of n units per iteration.
+func perRef(b *testing.B, n int, unit string) {
+	total := float64(n) * float64(b.N)
+	b.ReportMetric(total/b.Elapsed().Seconds(), unit+"s/s")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/total, "ns/"+unit)
+}
+
+// BenchmarkFault measures page faults by kind, on one core: each iteration
+// faults in every page of a region once.
+func BenchmarkFault(b *testing.B) {
+	const pages = 1 << 16
+	seq := sequence(pages)
+	for _, c := range []struct {
+		kind   string
+		faults uint64 // expected per iteration
+		round  func(b *testing.B, t *paging.Task, f *paging.File)
+	}{
+		{"anon-write", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
+			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: anonymous}, seq, paging.Write)
+		}},
+		{"anon-read", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
+			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: anonymous}, seq, paging.Read)
+		}},
+		{"file-read", pages / 16, func(b *testing.B, t *paging.Task, f *paging.File) {
+			// aligned, so that every fault-around window is whole
+			mapTouchUnmap(b, t, paging.MmapArgs{Addr: 1 << 32, Prot: protRW, Flags: private, File: f}, seq, paging.Read)
+		}},
+		{"file-cow", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
+			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: private, File: f}, seq, paging.Write)
+		}},
+		{"shmem", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
+			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: sharedAnon}, seq, paging.Write)
+		}},
+	} {
+		b.Run("kind="+c.kind, func(b *testing.B) {
+			t := newTask(b)
+			f := t.Machine().File(1, 1, pages<<pageShift, "data")
+			c.round(b, t, f)
+			if minor, major := t.Faults(); minor != c.faults || major != 0 {
+				b.Fatalf("%d minor, %d major faults, want %d minor", minor, major, c.faults)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				c.round(b, t, f)
+			}
+			b.StopTimer()
+			perRef(b, int(c.faults), "fault")
+		})
+	}
+}
+
+func mapTouchUnmap(b *testing.B, t *paging.Task, a paging.MmapArgs, order []int, access paging.Access) {
+	first := region(b, t, len(order), a)
+	run(b, t, touches(first, order, access))
+	if errno := t.Munmap(first<<pageShift, uint64(len(order))<<pageShift); errno != 0 {
+		b.Fatal(errno)
+	}
+}
+
+// BenchmarkCopyOnWrite forks and writes every page in the child.
+func BenchmarkCopyOnWrite(b *testing.B) {
+	const pages = 1 << 14
+	t := newTask(b)
+	first := region(b, t, pages, paging.MmapArgs{Prot: protRW, Flags: anonymous})
+	refs := touches(first, sequence(pages), paging.Write)
+	run(b, t, refs)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		child := t.Fork(uint32(i+2), uint32(i+2), 1)
+		run(b, child, refs)
+		if minor, _ := child.Faults(); minor != pages {
+			b.Fatalf("%d faults in the child for %d pages", minor, pages)
+		}
+		child.ExitGroup()
+	}
+	b.StopTimer()
+	perRef(b, pages, "fault")
+}
+
+// BenchmarkFaultScaling lets goroutines fault anonymous pages into one address
+// space, each on a CPU of its own: in regions of their own, or in one region
+// by turns (page i belongs to goroutine i mod n).
+func BenchmarkFaultScaling(b *testing.B) {
+	const pages = 1 << 16 // in all, whatever the number of goroutines
+	for _, locking := range []paging.Locking{paging.LockPerTable, paging.LockMM, paging.LockGlobal} {
+		for _, layout := range []string{"disjoint", "interleaved"} {
+			for _, n := range []int{1, 2} {
+				b.Run(fmt.Sprintf("locking=%v/layout=%s/goroutines=%d", locking, layout, n), func(b *testing.B) {
+					scale(b, locking, layout == "interleaved", n, pages)
+				})
+			}
+		}
+	}
+}
+
+func scale(b *testing.B, locking paging.Locking, interleaved bool, n, pages int) {
+	c := paging.DefaultConfig()
+	c.Locking = locking
+	m, err := paging.New(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	main := m.NewProcess(1, 1, 0)
+	tasks := []*paging.Task{main}
+	for i := 1; i < n; i++ {
+		tasks = append(tasks, main.Clone(uint32(i+1), i))
+	}
+	orders := make([][]int, n)
+	for p := range pages {
+		who := p * n / pages
+		if interleaved {
+			who = p % n
+		}
+		orders[who] = append(orders[who], p)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		first := region(b, main, pages, paging.MmapArgs{Prot: protRW, Flags: anonymous})
+		done := make(chan struct{})
+		for i, t := range tasks {
+			go func() {
+				run(b, t, touches(first, orders[i], paging.Write))
+				done <- struct{}{}
+			}()
+		}
+		for range tasks {
+			<-done
+		}
+		main.Munmap(first<<pageShift, uint64(pages)<<pageShift)
+	}
+	b.StopTimer()
+	if s := m.Stats(); s.Minor != uint64(pages)*uint64(b.N) {
+		b.Fatalf("%d faults, want %d", s.Minor, pages*b.N)
+	}
+	perRef(b, pages, "fault")
+}

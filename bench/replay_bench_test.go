@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vmtrace/vmtrace/paging"
+	"github.com/vmtrace/vmtrace/replay"
+	"github.com/vmtrace/vmtrace/trace"
+	"github.com/vmtrace/vmtrace/trace/synth"
+)
+
+// input is a trace held in memory, so that no disk is measured.
+type input struct {
+	name           string
+	data           []byte
+	refs, accesses uint64
+}
+
+// inputs are the bundled real traces and two generated ones.
+func inputs(b *testing.B) []input {
+	b.Helper()
+	var out []input
+	paths, err := filepath.Glob("../traces/*.vmt")
+	if err != nil || len(paths) == 0 {
+		b.Fatalf("no bundled traces: %v", err)
+	}
+	for _, p := range paths {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			b.Fatal(err)
+		}
+		out = append(out, input{name: strings.TrimSuffix(filepath.Base(p), ".vmt"), data: data})
+	}
+	for _, name := range []string{"sequential", "zipf"} {
+		out = append(out, input{name: "gen-" + name, data: generated(b, name, 1<<20, 4<<20)})
+	}
+	for i := range out {
+		out[i].refs, out[i].accesses = decodeAll(b, out[i].data)
+	}
+	return out
+}
+
+func generated(b *testing.B, name string, pages, refs uint64) []byte {
+	b.Helper()
+	var buf bytes.Buffer
+	err := synth.Generate(name, synth.Params{Pages: pages, Refs: refs, Seed: 1}, func(h trace.Header) (trace.Sink, error) {
+		return trace.NewWriter(&buf, h)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func decodeAll(b *testing.B, data []byte) (refs, accesses uint64) {
+	src, err := trace.NewReader(bytes.NewReader(data))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer src.Close()
+	for {
+		batch, err := src.Next()
+		if errors.Is(err, io.EOF) {
+			return refs, accesses
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		refs += uint64(len(batch.Refs))
+		for i := range batch.Refs {
+			accesses += batch.Refs[i].Accesses()
+		}
+	}
+}
+
+// BenchmarkDecode reads whole traces and adds up their accesses.
+func BenchmarkDecode(b *testing.B) {
+	for _, in := range inputs(b) {
+		b.Run("trace="+in.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				if refs, _ := decodeAll(b, in.data); refs != in.refs {
+					b.Fatalf("%d references, want %d", refs, in.refs)
+				}
+			}
+			rates(b, in)
+		})
+	}
+}
+
+// BenchmarkReplay is the main job from bytes to a result: decode, model with
+// default TLB, time line and per-mapping totals.
+func BenchmarkReplay(b *testing.B) {
+	for _, in := range inputs(b) {
+		b.Run("trace="+in.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				src, err := trace.NewReader(bytes.NewReader(in.data))
+				if err != nil {
+					b.Fatal(err)
+				}
+				run, err := replay.Run(context.Background(), src, replay.Options{Model: paging.DefaultConfig()})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if run.Trace.Accesses != in.accesses {
+					b.Fatalf("%d accesses, want %d", run.Trace.Accesses, in.accesses)
+				}
+				src.Close()
+			}
+			rates(b, in)
+		})
+	}
+}
+
+func rates(b *testing.B, in input) {
+	perRef(b, int(in.refs), "ref")
+	b.ReportMetric(float64(in.accesses)*float64(b.N)/b.Elapsed().Seconds(), "accesses/s")
+	b.ReportMetric(float64(len(in.data))/float64(in.accesses), "B/access")
+}
