@@ -8,25 +8,33 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 	"github.com/vmtrace/vmtrace/trace"
+	"github.com/vmtrace/vmtrace/trace/convert"
 )
 
 var convertCommand = &command{
 	name: "convert", args: "IN -o OUT", minArgs: 1, maxArgs: 1,
-	short: "turn text into a .vmt trace and back",
+	short: "turn text into a .vmt trace and back, or import the trace of another tool",
 	long: `
-Reads a trace in either form and writes it in the form that the name of OUT asks for: text
-where it ends in .txt or .text, .vmt otherwise; --to decides for a stream (-).
+Reads a trace in either form, or one of another tool, and writes it in the form that the name
+of OUT asks for: text where it ends in .txt or .text, .vmt otherwise; --to decides for a stream
+(-). The format of IN is found by content, also inside gzip, xz, lz4, zstd and zip; --from
+forces one:
 
+` + formatHelp() + `
 Examples:
   vmtrace convert lesson.txt -o lesson.vmt
   vmtrace convert x.vmt -o x.txt
+  vmtrace convert perf.data -o app.vmt
+  vmtrace convert --from champsim 600.perlbench.champsimtrace.xz -o perlbench.vmt
   vmtrace convert - --to vmt -o - <lesson.txt | vmtrace replay -`,
 	setup: func(fs *pflag.FlagSet) action {
 		out := fs.StringP("output", "o", "", "file to write, - is standard output")
+		from := fs.String("from", "", "`format` of another tool to read, by name")
 		to := fs.String("to", "", "`form` to write: vmt or text (default by the name of the output)")
 		return func(ctx context.Context, args []string, std stdio) error {
 			if *out == "" {
@@ -36,7 +44,10 @@ Examples:
 			if err != nil {
 				return err
 			}
-			src, err := trace.Open(args[0])
+			if *from != "" && !slices.Contains(convert.Names(), *from) {
+				return usagef("--from %s: there are %s", *from, strings.Join(convert.Names(), ", "))
+			}
+			src, err := convert.Open(args[0], *from)
 			if err != nil {
 				return err
 			}
@@ -55,6 +66,15 @@ Examples:
 			return err
 		}
 	},
+}
+
+// formatHelp lists the formats of other tools.
+func formatHelp() string {
+	var list strings.Builder
+	for i := range convert.Formats {
+		fmt.Fprintf(&list, "  %-14s %s\n", convert.Formats[i].Name, convert.Formats[i].Help)
+	}
+	return list.String()
 }
 
 func wantsText(to, out string) (bool, error) {

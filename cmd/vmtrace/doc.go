@@ -8,7 +8,7 @@
 // # Commands
 //
 //	record    run a program and write a trace while it runs
-//	convert   turn text into a .vmt trace and back
+//	convert   turn text into a .vmt trace and back, or import the trace of another tool
 //	gen       make a synthetic trace
 //	info      what is in a trace
 //	cat       print a trace as text
