@@ -114,9 +114,11 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 // labelWarnings says what a label of the trace's header means for the reader
 // of a result.
 var labelWarnings = map[string]string{
-	"order":   "the order of accesses of different threads in this trace is %s",
-	"faults":  "this trace holds faults %s: accesses that did not fault are not in it",
-	"regions": "the mappings of this trace are %s, not recorded",
+	"order":    "the order of accesses of different threads in this trace is %s",
+	"faults":   "this trace holds faults %s: accesses that did not fault are not in it",
+	"regions":  "the mappings of this trace are %s, not recorded",
+	"accesses": "accesses in this trace: %s; it tells of system calls only",
+	"pages":    "the pages of this trace are %s, not addresses of a program",
 }
 
 // allWarnings lists what the trace says about its own limits, what it made the
@@ -131,7 +133,7 @@ func (e *engine) allWarnings(fromSource []string) []string {
 	for _, s := range fromSource {
 		w = append(w, plain(s))
 	}
-	for _, key := range []string{"order", "faults", "regions"} {
+	for _, key := range []string{"order", "faults", "regions", "accesses", "pages"} {
 		v, ok := e.header.Labels[key]
 		add(ok, labelWarnings[key], plain(v))
 	}
