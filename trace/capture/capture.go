@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -34,8 +35,8 @@ type Progress struct {
 // Result is how a recording ended. The trace is complete and readable in every
 // case in which Record returns a nil error.
 type Result struct {
-	ExitCode int      // of the program, 128+signal when a signal ended it
-	Signal   int      // signal that ended the program, 0 for none
+	ExitCode int      // of the program, 128+signal when a signal ended it; when Stopped is set, 130 for "interrupt" and else 0
+	Signal   int      // signal that ended the program, 0 for none or when the recorder ended it
 	Stopped  string   // why recording ended before the program, "" if it did not ("interrupt", "max-size", "duration")
 	Progress Progress // final figures
 	Warnings []string
@@ -59,5 +60,9 @@ type Tool struct {
 	Record func(ctx context.Context, o Options, open SinkFunc) (Result, error)
 }
 
+// ErrProgram says that a recorder works here and cannot run this program; another
+// one may. Nothing has been run.
+var ErrProgram = errors.New("the recorder cannot run this program")
+
 // Tools lists the recorders in the order in which "auto" tries them.
-var Tools = []Tool{lackey}
+var Tools = []Tool{qemu, lackey, faults}

@@ -1,0 +1,261 @@
+package capture
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmtrace/vmtrace/trace"
+)
+
+// The Go side of plugin/ring.h, which describes it. TestRingLayout compares the
+// two.
+
+const (
+	ringHeadBytes = 256 << 10
+	ringSlots     = 4096
+	ringSlotBytes = 16 << 10
+	ringWords     = 65536
+	ringStride    = ringSlotBytes + ringWords*8
+	ringBytes     = ringHeadBytes + ringSlots*ringStride
+	ringQueue     = 4096
+	ringWindow    = 8
+	ringMagic     = 0x676e6972746d76 // "vmtring"
+)
+
+// callFacts is what the plugin has to know of a system call.
+type callFacts uint16
+
+const (
+	callCut callFacts = 1 << iota
+	callExit
+	callFork
+	callMmap
+	callOldMmap
+	callSize
+	callVector
+	callMessage
+	callVFork
+	callClone
+	callExec
+)
+
+const (
+	eventStart = 1 + iota
+	eventBirth
+	eventThread
+	eventCall
+	eventReturn
+	eventFile
+	eventMemory
+	eventLate
+)
+
+type ringNote struct {
+	ready atomic.Uint64
+	end   uint64
+	slot  uint32
+	_     uint32
+}
+
+type ringHead struct {
+	magic       uint64
+	window, ips uint32
+	_           [6]uint64
+	head        atomic.Uint64
+	_           [7]uint64
+	tail        atomic.Uint64
+	_           [7]uint64
+	sleeping    atomic.Uint32
+	full        atomic.Uint32
+	top         atomic.Uint32
+	slots       uint32
+	_           [6]uint64
+	path        [256]byte
+	plugin      [512]byte
+	stack       [32]byte
+	emulator    [4][256]byte
+	calls       [4][1024]callFacts
+	queue       [ringQueue]ringNote
+}
+
+type ringEntry struct {
+	page               uint64
+	firstAddr, firstIP uint64
+	firstStamp, stamp  uint64
+	counts             [2]uint64
+	firstCount         uint32
+	firstKind, wrote   uint8
+	_                  uint16
+}
+
+type ringSlot struct {
+	state          atomic.Uint32
+	pid, tid       uint32
+	claiming       atomic.Uint32
+	pos, published atomic.Uint64
+	_              [4]uint64
+	tail           atomic.Uint64
+	waiting        atomic.Uint32
+	inGuest        uint32
+	held           atomic.Uint32
+	_              uint32
+	_              [5]uint64
+	clock          uint64
+	used, cut      uint32
+	epoch          uint64
+	_, _           uint64 // pointers of the plugin
+	window         [ringWindow]ringEntry
+}
+
+// slotLimit is how many threads can be alive at once. Tests lower it.
+var slotLimit uint32 = ringSlots
+
+// ring is the memory shared with the plugins.
+type ring struct {
+	file *os.File
+	mem  []byte
+	head *ringHead
+}
+
+// newRing makes the memory. window is the number of pages of the plugin's
+// window, 1 to keep every run; plugin is the file of the plugin.
+func newRing(window int, ips bool, plugin string) (*ring, error) {
+	fd, err := unix.MemfdCreate("vmtrace", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "memory shared with QEMU")
+	if err := f.Truncate(ringBytes); err != nil {
+		f.Close()
+		return nil, err
+	}
+	mem, err := unix.Mmap(fd, 0, ringBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("mmap of %d MiB: %w", ringBytes>>20, err)
+	}
+	r := &ring{file: f, mem: mem, head: (*ringHead)(unsafe.Pointer(&mem[0]))}
+	r.head.magic, r.head.window, r.head.slots = ringMagic, uint32(window), slotLimit
+	if ips {
+		r.head.ips = 1
+	}
+	for abi, facts := range pluginCalls() {
+		r.head.calls[abi] = facts
+	}
+	copy(r.head.path[:len(r.head.path)-1], r.path())
+	copy(r.head.plugin[:len(r.head.plugin)-1], plugin)
+	copy(r.head.stack[:], strconv.FormatUint(stackSize(), 10))
+	for abi := range emulators {
+		if q, err := findEmulator(abi); err == nil {
+			copy(r.head.emulator[abi][:len(r.head.emulator[abi])-1], q.path)
+		}
+	}
+	return r, nil
+}
+
+func (r *ring) close() {
+	unix.Munmap(r.mem)
+	r.file.Close()
+}
+
+// path is where the plugins find the memory.
+func (r *ring) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), r.file.Fd()) }
+
+func (r *ring) slot(i uint32) *ringSlot {
+	return (*ringSlot)(unsafe.Pointer(&r.mem[ringHeadBytes+int(i)*ringStride]))
+}
+
+func (r *ring) words(i uint32) *[ringWords]uint64 {
+	return (*[ringWords]uint64)(unsafe.Pointer(&r.mem[ringHeadBytes+int(i)*ringStride+ringSlotBytes]))
+}
+
+// sleep waits until a thread publishes, at most ms milliseconds.
+func (r *ring) sleep(ms int) {
+	h := r.head
+	h.sleeping.Store(1)
+	if h.head.Load() == h.tail.Load() {
+		futexWait(&h.sleeping, 1, ms)
+	}
+	h.sleeping.Store(0)
+}
+
+// consumed tells the thread of the slot how far its ring has been read.
+func (s *ringSlot) consumed(pos uint64) {
+	s.tail.Store(pos)
+	if s.waiting.Load() != 0 {
+		s.waiting.Store(0)
+		futexWake(&s.waiting)
+	}
+}
+
+// free gives the slot to whoever asks next.
+func (s *ringSlot) free() {
+	s.pos.Store(0)
+	s.published.Store(0)
+	s.tail.Store(0)
+	s.claiming.Store(0)
+	s.state.Store(0)
+}
+
+// Operations of futex(2).
+const futexOpWait, futexOpWake = 0, 1
+
+func futexWait(word *atomic.Uint32, value uint32, ms int) {
+	t := unix.NsecToTimespec(int64(ms) * 1e6)
+	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexOpWait, uintptr(value), uintptr(unsafe.Pointer(&t)), 0, 0)
+}
+
+func futexWake(word *atomic.Uint32) {
+	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexOpWake, 1, 0, 0, 0)
+}
+
+// references gives the ones that the window of a dead thread still holds, the
+// first and then the rest to each page.
+func (s *ringSlot) references(emit func(ref trace.Ref, ip uint64)) {
+	const most = 1 << 30
+	entries := s.window[:min(s.used, ringWindow)]
+	for i := range entries {
+		e := &entries[i]
+		r := trace.Ref{VPN: e.firstAddr >> 12, Offset: uint16(e.firstAddr & 0xfff), First: trace.Access(e.firstKind)}
+		switch r.First {
+		case trace.Exec:
+			r.Execs = e.firstCount
+		case trace.Write:
+			r.Writes = e.firstCount
+		default:
+			r.Reads = e.firstCount
+		}
+		emit(r, e.firstIP)
+	}
+	for i := range entries {
+		e := &entries[i]
+		r := trace.Ref{VPN: e.firstAddr >> 12, Offset: uint16(e.firstAddr & 0xfff), First: trace.Read}
+		first, rest := uint32(min(e.counts[0], most)), uint32(min(e.counts[1], most))
+		switch {
+		case e.firstKind == uint8(trace.Exec):
+			r.First, r.Execs = trace.Exec, first
+		case first == 0:
+			r.First, r.Writes = trace.Write, rest
+		default:
+			r.Reads, r.Writes = first, rest
+		}
+		if r.Accesses() > 0 {
+			emit(r, e.firstIP)
+		}
+	}
+}
+
+// wordsText reads a string of n bytes from the words of an event.
+func wordsText(words []uint64, n uint64) string {
+	b := make([]byte, 0, 8*len(words))
+	for _, w := range words {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return string(b[:min(n, uint64(len(b)))])
+}
