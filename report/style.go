@@ -21,7 +21,6 @@ const (
 var (
 	ink    = color.Gray{0x22}
 	soft   = color.Gray{0x66}
-	faint  = color.Gray{0xdd}
 	signal = color.RGBA{0xb0, 0x3a, 0x2e, 0xff} // what should catch the eye
 
 	// shades differ in brightness as much as in hue: neighbours can be told

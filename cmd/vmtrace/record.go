@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +38,7 @@ Examples:
 		var maxSize size
 		fs.Var(&maxSize, "max-size", "stop recording when the trace has this size (default no limit)")
 		duration := fs.Duration("duration", 0, "stop recording after this `time`, e.g. 10s (default no limit)")
-		return func(ctx context.Context, args []string, io stdio) error {
+		return func(ctx context.Context, args []string, std stdio) error {
 			if *reduce < 0 {
 				return usagef("--reduce %d: must be 0 or more", *reduce)
 			}
@@ -46,9 +48,9 @@ Examples:
 			if *out == "-" {
 				return usagef("-o -: the program's own output goes there; name a file")
 			}
-			opts := capture.Options{Command: args, Stdin: io.in, Stdout: io.out, Stderr: io.err,
+			opts := capture.Options{Command: args, Stdin: std.in, Stdout: std.out, Stderr: std.err,
 				Reduce: *reduce, IP: *ip, MaxBytes: int64(maxSize), Duration: *duration}
-			return record(ctx, *tool, *out, opts, io)
+			return record(ctx, *tool, *out, opts, std)
 		}
 	},
 }
@@ -63,9 +65,8 @@ func toolNames() []string {
 
 // record runs one recording and tells how it ended. The error carries the exit
 // status of the program.
-func record(ctx context.Context, tool, out string, opts capture.Options, io stdio) error {
-	t, err := chooseTool(tool, io)
-	if err != nil {
+func record(ctx context.Context, tool, out string, opts capture.Options, std stdio) error {
+	if err := checkTool(tool); err != nil {
 		return err
 	}
 	f, err := os.Create(out)
@@ -73,14 +74,14 @@ func record(ctx context.Context, tool, out string, opts capture.Options, io stdi
 		return err
 	}
 	defer f.Close()
-	line := newStatusLine(io.err)
+	line := newStatusLine(std.err)
 	defer line.clear()
 	began := time.Now()
 	opts.Progress = func(p capture.Progress) {
 		rate := float64(p.Accesses) / time.Since(began).Seconds()
 		line.printf("%s: %s accesses, %s/s, %s written", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)))
 	}
-	res, err := t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+	res, err := recordWith(ctx, tool, opts, f, std)
 	line.clear()
 	if err != nil {
 		if info, e := f.Stat(); e == nil && info.Size() == 0 {
@@ -92,41 +93,49 @@ func record(ctx context.Context, tool, out string, opts capture.Options, io stdi
 		return err
 	}
 	for _, w := range res.Warnings {
-		fmt.Fprintf(io.err, "vmtrace: warning: %s\n", w)
+		fmt.Fprintf(std.err, "vmtrace: warning: %s\n", w)
 	}
-	tellRecorded(out, res, io)
+	tellRecorded(out, res, std)
 	if res.ExitCode != 0 {
 		return statusError{res.ExitCode}
 	}
 	return nil
 }
 
-func tellRecorded(out string, res capture.Result, io stdio) {
+func tellRecorded(out string, res capture.Result, std stdio) {
 	p := res.Progress
 	size := p.Bytes
 	if info, err := os.Stat(out); err == nil {
 		size = info.Size()
 	}
-	fmt.Fprintf(io.err, "vmtrace: %s: %s accesses in %s", out, report.SI(p.Accesses), report.Bytes(uint64(size)))
+	fmt.Fprintf(std.err, "vmtrace: %s: %s accesses in %s", out, report.SI(p.Accesses), report.Bytes(uint64(size)))
 	if p.Accesses > 0 {
-		fmt.Fprintf(io.err, " (%.3g bytes per access)", float64(size)/float64(p.Accesses))
+		fmt.Fprintf(std.err, " (%.3g bytes per access)", float64(size)/float64(p.Accesses))
 	}
 	if res.Stopped != "" {
-		fmt.Fprintf(io.err, ", stopped by %s", res.Stopped)
+		fmt.Fprintf(std.err, ", stopped by %s", res.Stopped)
 	}
 	switch {
 	case res.Signal != 0:
-		fmt.Fprintf(io.err, "; the program was ended by signal %d", res.Signal)
-	case res.ExitCode != 0:
-		fmt.Fprintf(io.err, "; the program's exit status was %d", res.ExitCode)
+		fmt.Fprintf(std.err, "; the program was ended by signal %d", res.Signal)
+	case res.ExitCode != 0 && res.Stopped == "":
+		fmt.Fprintf(std.err, "; the program's exit status was %d", res.ExitCode)
 	}
-	fmt.Fprintln(io.err)
+	fmt.Fprintln(std.err)
 }
 
-// chooseTool finds the recorder by name; auto takes the first that can run
-// here and says which.
-func chooseTool(name string, io stdio) (*capture.Tool, error) {
-	var missing []error
+// checkTool returns a usage error when there is no such recorder.
+func checkTool(name string) error {
+	if name != "auto" && !slices.Contains(toolNames(), name) {
+		return usagef("--tool %s: there are auto, %s", name, strings.Join(toolNames(), ", "))
+	}
+	return nil
+}
+
+// recordWith records into f with the recorder of that name; auto takes the first
+// that works here and can run the program, and says which.
+func recordWith(ctx context.Context, name string, opts capture.Options, f io.Writer, std stdio) (capture.Result, error) {
+	var refused []error
 	for i := range capture.Tools {
 		t := &capture.Tools[i]
 		if name != "auto" && name != t.Name {
@@ -135,14 +144,15 @@ func chooseTool(name string, io stdio) (*capture.Tool, error) {
 		err := t.Check()
 		if err == nil {
 			if name == "auto" {
-				fmt.Fprintf(io.err, "vmtrace: recording with %s: %s\n", t.Name, t.Help)
+				fmt.Fprintf(std.err, "vmtrace: recording with %s: %s\n", t.Name, t.Help)
 			}
-			return t, nil
+			var res capture.Result
+			res, err = t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+			if !errors.Is(err, capture.ErrProgram) { // where it is, nothing has been run
+				return res, err
+			}
 		}
-		missing = append(missing, fmt.Errorf("%s: %w", t.Name, err))
+		refused = append(refused, fmt.Errorf("%s: %w", t.Name, err))
 	}
-	if missing == nil {
-		return nil, usagef("--tool %s: there are auto, %s", name, strings.Join(toolNames(), ", "))
-	}
-	return nil, fmt.Errorf("no recorder can run here: %w", errors.Join(missing...))
+	return capture.Result{}, fmt.Errorf("no recorder can do this here: %w", errors.Join(refused...))
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/vmtrace/vmtrace/replay"
 	"github.com/vmtrace/vmtrace/replay/result"
-	"github.com/vmtrace/vmtrace/trace"
 	"github.com/vmtrace/vmtrace/trace/capture"
 )
 
@@ -130,8 +129,7 @@ func (v *validation) replay(ctx context.Context, path, tool string, opts replay.
 }
 
 func recordQuietly(ctx context.Context, tool, path string, command []string) error {
-	t, err := chooseTool(tool, stdio{err: io.Discard})
-	if err != nil {
+	if err := checkTool(tool); err != nil {
 		return err
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -143,8 +141,7 @@ func recordQuietly(ctx context.Context, tool, path string, command []string) err
 	if err != nil {
 		return err
 	}
-	_, err = t.Record(ctx, capture.Options{Command: command, Stdin: null, Stdout: null, Stderr: null, Reduce: 4},
-		func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+	_, err = recordWith(ctx, tool, capture.Options{Command: command, Stdin: null, Stdout: null, Stderr: null, Reduce: 4}, f, stdio{err: io.Discard})
 	return errors.Join(err, f.Close())
 }
 
