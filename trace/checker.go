@@ -9,9 +9,9 @@ import (
 // goroutine uses it. It bounds its memory by the processes, threads and files
 // that are alive, not by the length of the stream.
 type Checker struct {
-	threads map[uint32]uint32 // living thread -> process
-	alive   map[uint32]int    // threads of a process
+	threads threadTable
 	files   map[uint64]struct{}
+	ns      uint64 // latest time
 }
 
 // Declared maxima of a stream.
@@ -22,7 +22,7 @@ const (
 
 // NewChecker returns a checker at the start of a stream.
 func NewChecker() *Checker {
-	return &Checker{threads: map[uint32]uint32{}, alive: map[uint32]int{}, files: map[uint64]struct{}{}}
+	return &Checker{threads: newThreadTable(), files: map[uint64]struct{}{}}
 }
 
 // Batch checks one batch and returns the first rule it breaks; checking goes on
@@ -43,7 +43,7 @@ func (c *Checker) Batch(b *Batch) error {
 }
 
 func (c *Checker) belongs(seq uint64, thread uint32, what string) error {
-	if _, ok := c.threads[thread]; !ok {
+	if _, ok := c.threads.of[thread]; !ok {
 		return fmt.Errorf("record %d: %s of thread %d, which has not started or has ended", seq, what, thread)
 	}
 	return nil
@@ -74,63 +74,55 @@ func (c *Checker) event(e *Event) error {
 		}
 	case KindProcess:
 		return c.process(e.Thread, e.Process())
+	case KindTime:
+		ns := e.Time().NS
+		if ns < c.ns {
+			return fmt.Errorf("time goes back from %d to %d ns", c.ns, ns)
+		}
+		c.ns = ns
 	}
 	return nil
 }
 
-func (c *Checker) start(tid, pid uint32) error {
-	if _, ok := c.threads[tid]; ok {
+// starts says whether thread tid may start.
+func (c *Checker) starts(tid uint32) error {
+	if _, ok := c.threads.of[tid]; ok {
 		return fmt.Errorf("thread %d starts twice", tid)
 	}
-	if len(c.threads) >= maxThreads {
+	if len(c.threads.of) >= maxThreads {
 		return fmt.Errorf("more than %d threads at once", maxThreads)
 	}
-	c.threads[tid] = pid
-	c.alive[pid]++
 	return nil
 }
 
 func (c *Checker) process(tid uint32, p Process) error {
-	if p.Op == OpStart {
-		return c.start(tid, p.Child)
+	err := c.processRule(tid, p)
+	if err == nil {
+		c.threads.apply(tid, p)
 	}
-	pid, ok := c.threads[tid]
-	if !ok {
+	return err
+}
+
+// processRule says whether the process event may come now.
+func (c *Checker) processRule(tid uint32, p Process) error {
+	if p.Op == OpStart {
+		return c.starts(tid)
+	}
+	if _, ok := c.threads.of[tid]; !ok {
 		return fmt.Errorf("thread %d has not started or has ended", tid)
 	}
 	switch p.Op {
 	case OpFork, OpVFork:
-		if c.alive[p.Child] > 0 {
+		if c.threads.alive[p.Child] > 0 {
 			return fmt.Errorf("process %d starts twice", p.Child)
 		}
-		child := p.Tid
-		if child == 0 {
-			child = p.Child
-		}
-		return c.start(child, p.Child)
+		return c.starts(firstThread(p))
 	case OpClone:
-		return c.start(p.Tid, pid)
-	case OpExec:
-		c.end(func(t, of uint32) bool { return of == pid && t != tid })
-	case OpExit:
-		c.end(func(t, of uint32) bool { return t == tid })
-	case OpGroup:
-		c.end(func(t, of uint32) bool { return of == pid })
-	default:
-		return fmt.Errorf("operation %d is unknown", p.Op)
+		return c.starts(p.Tid)
+	case OpExec, OpExit, OpGroup:
+		return nil
 	}
-	return nil
-}
-
-func (c *Checker) end(chosen func(tid, pid uint32) bool) {
-	for t, p := range c.threads {
-		if chosen(t, p) {
-			delete(c.threads, t)
-			if c.alive[p]--; c.alive[p] == 0 {
-				delete(c.alive, p)
-			}
-		}
-	}
+	return fmt.Errorf("operation %d is unknown", p.Op)
 }
 
 // Validate reads the rest of src and returns the first broken rule or the error

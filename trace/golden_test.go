@@ -39,39 +39,39 @@ func TestGolden(t *testing.T) {
 }
 
 // TestWorkedExample is the example of doc.go, to the last byte of its raw
-// block: one sched, three references, one mark.
+// block: one sched, four references, one mark.
 func TestWorkedExample(t *testing.T) {
 	var b blockEncoder
 	b.reset(0)
 	sched, mark := NewSched(Sched{Thread: 7}), NewMark(7, "hi")
 	b.event(&sched)
 	b.ref(&Ref{VPN: 0x10, Offset: 0x123, Reads: 1, First: Read}, 0, false)
-	b.ref(&Ref{VPN: 0x11, Offset: 8, Reads: 2, Writes: 3, First: Write}, 0, false)
-	b.ref(&Ref{VPN: 0x10, Offset: 0x125, Execs: 1, First: Exec}, 0, false)
+	b.ref(&Ref{VPN: 0x11, Offset: 8, Reads: 2, Writes: 300, First: Write}, 0, false)
+	b.ref(&Ref{VPN: 0x10, Offset: 0x125, Reads: 1, First: Read}, 0, false)
+	b.ref(&Ref{VPN: 0x10, Offset: 0xffe, Execs: 4, First: Exec}, 0, false)
 	b.event(&mark)
 	got := b.finish(nil, 5)
 	want := []byte{
-		got[0], got[1], got[2], got[3], // CRC-32C of what follows; computed below
-		93, 0, 0, 0, // length of the raw block
 		5, 0, 0, 0, 0, 0, 0, 0, // number of the first record
-		3, 0, 0, 0, // references
+		4, 0, 0, 0, // references
 		2, 0, 0, 0, // events
 		0, 0, 0, 0, // thread at the beginning
-		0, 0, 0, 0, // flags
-		2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, // lengths of runs, pages, deltas, meta,
-		2, 0, 0, 0, 3, 0, 0, 0, 3, 0, 0, 0, 7, 0, 0, 0, // counts, low offsets, high offsets, events,
-		0, 0, 0, 0, // instruction pointers
-		0, 3, // runs: no reference before the sched, three before the mark
-		129, 129, 2, // pages: one byte of delta, one byte of delta, 2 references back
-		0x20, 0x02, // deltas: zigzag(+0x10), zigzag(+1)
-		0x25, 0x0e, 0x33, // meta: read, all 1; write with reads and writes; fetch, all 1
-		2, 3, // counts: reads 2, writes 3
-		0x23, 0x08, 0x02, // low offsets: 0x123, 8, 0x125 against 0x123
-		0x01, 0x00, 0x00, // high offsets
+		2, 0, 0, 0, // flags: offsets
+		2, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, // lengths of runs, tokens, symbols,
+		3, 0, 0, 0, 3, 0, 0, 0, 6, 0, 0, 0, // pages, counts, offsets of data,
+		2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, // offsets of fetches, events, instruction pointers
+		0, 4, // runs: no reference before the sched, four before the mark
+		255, 255, 0, 255, // tokens: two definitions, symbol 0, a definition
+		0, 0x05, 1, // symbol 0: first a read, one read
+		0, 0x2e, // symbol 1: first a write, reads and writes, counts with each reference
+		0, 0x13, 4, // symbol 2: first a fetch, four fetches
+		0x20, 0x02, 0x01, // pages: zigzag(+0x10), zigzag(+1), zigzag(-1)
+		2, 0xac, 0x02, // counts: reads 2, writes 300
+		0x23, 0x01, 0x08, 0x00, 0x02, 0x00, // offsets of data: 0x123, 8, 0x125 against 0x123
+		0xd9, 0x0e, // offsets of fetches: 0xffe against 0x125, which was on the same page
 		7, 7, 0, // sched: kind, thread, cpu
 		11, 2, 'h', 'i', // mark: kind, length, label
 	}
-	seal(want)
 	if !bytes.Equal(got, want) {
 		t.Errorf("got\n% x\nwant\n% x", got, want)
 	}
