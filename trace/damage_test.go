@@ -58,7 +58,7 @@ func readDamaged(t *testing.T, data []byte, want []record, what string) {
 }
 
 // blocks writes the records in several blocks.
-func blocks(t *testing.T, recs []record) []byte {
+func blocks(t testing.TB, recs []record) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	w, err := NewWriter(&buf, Header{Origin: "generated", Tool: "test"})

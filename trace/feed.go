@@ -20,7 +20,7 @@ type block struct {
 	only   bool  // its events are wanted, its references are not
 	frame  []byte
 	raw    []byte // room for the raw block
-	size   int // of the raw block, as the frame says
+	size   int    // of the raw block, as the frame says
 	dec    blockDecoder
 	index  []BlockInfo   // instead of a block: the index of the file
 	err    error         // instead of a block: io.EOF, a *cutOff, or what is wrong

@@ -24,25 +24,41 @@ where it ends in .txt or .text, .vmt otherwise; --to decides for a stream (-).
 Examples:
   vmtrace convert lesson.txt -o lesson.vmt
   vmtrace convert x.vmt -o x.txt
+  vmtrace convert --from 2s --to 3s x.vmt -o y.vmt
+  vmtrace convert --offsets=false x.vmt -o small.vmt
   vmtrace convert - --to vmt -o - <lesson.txt | vmtrace replay -`,
 	setup: func(fs *pflag.FlagSet) action {
 		out := fs.StringP("output", "o", "", "file to write, - is standard output")
-		to := fs.String("to", "", "`form` to write: vmt or text (default by the name of the output)")
+		from := fs.String("from", "", "begin at this `place`: record number, or time such as 1.5s where the trace has time")
+		to := fs.String("to", "", "end before this `place`; or the form to write: vmt or text (default by the name of the output)")
+		offsets := fs.Bool("offsets", true, "keep the offset of each reference in its page; a trace without is much smaller")
 		return func(ctx context.Context, args []string, std stdio) error {
 			if *out == "" {
 				return usagef("-o OUT is missing: name the file to write")
+			}
+			var end string
+			if isPlace(*to) {
+				end, *to = *to, ""
+			}
+			sel, err := selection(*from, end, false)
+			if err != nil {
+				return err
 			}
 			asText, err := wantsText(*to, *out)
 			if err != nil {
 				return err
 			}
-			src, err := trace.Open(args[0])
+			src, err := trace.Open(args[0], trace.WithSelection(sel))
 			if err != nil {
 				return err
 			}
 			defer src.Close()
 			err = writeTo(*out, std, func(w io.Writer) error {
-				sink, err := newSink(w, *src.Header(), asText)
+				var opts []trace.WriterOption
+				if !*offsets {
+					opts = append(opts, trace.WithoutOffsets())
+				}
+				sink, err := newSink(w, *src.Header(), asText, opts...)
 				if err != nil {
 					return err
 				}
@@ -67,11 +83,11 @@ func wantsText(to, out string) (bool, error) {
 	return false, usagef("--to %s: there are vmt and text", to)
 }
 
-func newSink(w io.Writer, h trace.Header, text bool) (trace.Sink, error) {
+func newSink(w io.Writer, h trace.Header, text bool, opts ...trace.WriterOption) (trace.Sink, error) {
 	if text {
 		return trace.NewTextWriter(w, h)
 	}
-	return trace.NewWriter(w, h)
+	return trace.NewWriter(w, h, opts...)
 }
 
 // writeTo calls write with the file at path, or with standard output for "-".

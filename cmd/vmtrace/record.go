@@ -32,6 +32,7 @@ Examples:
 		out := fs.StringP("output", "o", "", "trace to write (default PROGRAM.vmt)")
 		tool := fs.String("tool", "auto", "recorder: auto, "+strings.Join(toolNames(), ", "))
 		reduce := fs.Int("reduce", 4, "fold references by the exact reduction with this `K`: exact for every memory and every TLB of at least K ways; 0 keeps all")
+		offsets := fs.Bool("offsets", false, "keep the offset of each reference in its page: faults then have their exact address, and the trace is about four times as large")
 		ip := fs.Bool("ip", false, "record the instruction pointer of each reference")
 		var maxSize size
 		fs.Var(&maxSize, "max-size", "stop recording when the trace has this size (default no limit)")
@@ -48,7 +49,11 @@ Examples:
 			}
 			opts := capture.Options{Command: args, Stdin: io.in, Stdout: io.out, Stderr: io.err,
 				Reduce: *reduce, IP: *ip, MaxBytes: int64(maxSize), Duration: *duration}
-			return record(ctx, *tool, *out, opts, io)
+			var how []trace.WriterOption
+			if !*offsets {
+				how = append(how, trace.WithoutOffsets())
+			}
+			return record(ctx, *tool, *out, opts, io, how...)
 		}
 	},
 }
@@ -63,7 +68,7 @@ func toolNames() []string {
 
 // record runs one recording and tells how it ended. The error carries the exit
 // status of the program.
-func record(ctx context.Context, tool, out string, opts capture.Options, io stdio) error {
+func record(ctx context.Context, tool, out string, opts capture.Options, io stdio, how ...trace.WriterOption) error {
 	t, err := chooseTool(tool, io)
 	if err != nil {
 		return err
@@ -80,7 +85,7 @@ func record(ctx context.Context, tool, out string, opts capture.Options, io stdi
 		rate := float64(p.Accesses) / time.Since(began).Seconds()
 		line.printf("%s: %s accesses, %s/s, %s written", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)))
 	}
-	res, err := t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+	res, err := t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h, how...) })
 	line.clear()
 	if err != nil {
 		if info, e := f.Stat(); e == nil && info.Size() == 0 {
