@@ -186,7 +186,7 @@ func (d *blockDecoder) nextRefs(b *Batch, n int) error {
 // not matter how many are decoded at a time.
 func (d *blockDecoder) decode(n int) {
 	if cap(d.buf) < n {
-		d.buf = make([]Ref, max(roomy(n), chunkRefs))
+		d.buf = make([]Ref, roomy(n))
 	}
 	d.buf = d.buf[:n]
 	tokens := d.cols[colTokens][:n]
@@ -306,7 +306,7 @@ func (d *blockDecoder) decodeOffsets(out []Ref) int {
 // decodeIPs decodes n instruction pointers; it returns how many there were.
 func (d *blockDecoder) decodeIPs(n int) int {
 	if cap(d.ips) < n {
-		d.ips = make([]uint64, max(roomy(n), chunkRefs))
+		d.ips = make([]uint64, roomy(n))
 	}
 	d.ips = d.ips[:n]
 	for i := range n {
