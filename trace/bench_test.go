@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // The trace that the benchmarks read: VMTRACE_BENCH, or a made-up one that
@@ -110,22 +109,9 @@ func decodeAll(b *testing.B, data []byte, opts ...ReaderOption) (refs, accesses 
 
 // BenchmarkEncode writes the references of the trace again.
 func BenchmarkEncode(b *testing.B) {
-	r, err := NewReader(bytes.NewReader(benchData(b)))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Close()
-	var refs []Ref
-	for len(refs) < 4<<20 {
-		batch, err := r.Next()
-		if err != nil {
-			break
-		}
-		refs = append(refs, batch.Refs...)
-	}
+	refs, _ := someRefs(b)
 	for _, level := range []int{1, 3, 7, 19} {
 		b.Run(fmt.Sprintf("level=%d", level), func(b *testing.B) {
-			began := time.Now()
 			var size int64
 			for b.Loop() {
 				w, err := NewWriter(io.Discard, Header{}, WithLevel(level))
@@ -140,7 +126,7 @@ func BenchmarkEncode(b *testing.B) {
 				}
 				size = w.Written()
 			}
-			b.ReportMetric(float64(b.N*len(refs))/time.Since(began).Seconds()/1e6, "Mrefs/s")
+			b.ReportMetric(float64(b.N*len(refs))/b.Elapsed().Seconds()/1e6, "Mrefs/s")
 			b.ReportMetric(float64(size)/float64(len(refs)), "B/ref")
 		})
 	}

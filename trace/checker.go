@@ -10,6 +10,7 @@ import (
 // that are alive, not by the length of the stream.
 type Checker struct {
 	threads threadTable
+	regions map[uint32]int // map records of a process since its image began
 	files   map[uint64]struct{}
 	ns      uint64 // latest time
 }
@@ -18,11 +19,12 @@ type Checker struct {
 const (
 	maxThreads = 1 << 20
 	maxFiles   = 1 << 20
+	maxRegions = 1 << 20
 )
 
 // NewChecker returns a checker at the start of a stream.
 func NewChecker() *Checker {
-	return &Checker{threads: newThreadTable(), files: map[uint64]struct{}{}}
+	return &Checker{threads: newThreadTable(), regions: map[uint32]int{}, files: map[uint64]struct{}{}}
 }
 
 // Batch checks one batch and returns the first rule it breaks; checking goes on
@@ -59,11 +61,19 @@ func (c *Checker) event(e *Event) error {
 		if _, ok := c.files[m.File]; m.File != 0 && !ok {
 			return fmt.Errorf("file %d has not been announced", m.File)
 		}
+		pid, ok := c.threads.of[e.Thread]
+		if !ok {
+			return nil // told by belongs
+		}
+		if c.regions[pid]++; c.regions[pid] > maxRegions {
+			return fmt.Errorf("more than %d regions of process %d", maxRegions, pid)
+		}
 	case KindFile:
-		if len(c.files) >= maxFiles {
+		id := e.File().ID
+		if _, ok := c.files[id]; !ok && len(c.files) >= maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
-		c.files[e.File().ID] = struct{}{}
+		c.files[id] = struct{}{}
 	case KindSyscall:
 		if abi := e.Syscall().ABI; abi < ABIX8664 || abi > ABIAArch64 {
 			return fmt.Errorf("ABI %d is unknown", abi)
@@ -96,11 +106,15 @@ func (c *Checker) starts(tid uint32) error {
 }
 
 func (c *Checker) process(tid uint32, p Process) error {
-	err := c.processRule(tid, p)
-	if err == nil {
-		c.threads.apply(tid, p)
+	if err := c.processRule(tid, p); err != nil {
+		return err
 	}
-	return err
+	pid := c.threads.of[tid]
+	c.threads.apply(tid, p)
+	if p.Op == OpExec || c.threads.alive[pid] == 0 {
+		delete(c.regions, pid)
+	}
+	return nil
 }
 
 // processRule says whether the process event may come now.
