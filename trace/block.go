@@ -1,96 +1,109 @@
 package trace
 
-import (
-	"encoding/binary"
-	"hash/crc32"
-	"math/bits"
-)
+import "encoding/binary"
 
 // A raw block: a fixed header and columns. doc.go draws it.
 const (
-	blockHeaderBytes = 68
-	numColumns       = 8
-	maxBack          = 127     // farthest back-reference of the page column
+	blockHeaderBytes = 24 + 4*numColumns
 	targetRawBytes   = 1 << 20 // a block is closed at about this size
+	targetRefs       = 1 << 18 // or with so many references, whichever comes first
 	maxRawBytes      = 8 << 20 // a reader takes no larger block
-	maxBlockRecords  = 1 << 21
+	maxBlockRecords  = 1 << 20
 	maxTextBytes     = 1 << 20 // longest string of an event
 	maxVPN           = 1<<52 - 1
 )
 
 // The columns of a raw block, in order.
 const (
-	colRuns    = iota // references before each event
-	colPages          // one token per reference, see pageToken
-	colDeltas         // page deltas of the tokens that announce one
-	colMeta           // one byte per reference, see the meta bits
-	colCounts         // counts that are not 1
-	colOffLow         // low 8 bits of the offset against its prediction
-	colOffHigh        // high 4 bits of the same
-	colEvents         // events; instruction pointers come after them
+	colRuns      = iota // references before each event
+	colTokens           // one byte per reference: its symbol
+	colSymbols          // definitions of symbols
+	colPages            // page deltas of the definitions
+	colCounts           // counts of references whose symbol leaves them open
+	colOffsets          // offsets of data references, two bytes each
+	colFetchOffs        // offsets of instruction fetches, two bytes each
+	colEvents           // events
+	colIPs              // instruction pointers
+	numColumns
 )
 
-// Bits of the meta column: the low two are First.
+// Symbols. A reference is the number of one of 255 symbols, each a page with
+// first access and counts, or the token that announces a definition.
+const (
+	numSymbols  = 255
+	tokenDefine = 255
+)
+
+// Bits of the meta byte of a definition: the low two are First.
 const (
 	metaReads  = 1 << 2
 	metaWrites = 1 << 3
 	metaExecs  = 1 << 4
-	metaOnes   = 1 << 5 // every count that is there is 1: nothing in colCounts
-	metaMask   = 3 | metaReads | metaWrites | metaExecs | metaOnes
+	metaOpen   = 1 << 5 // counts stand with each reference, in colCounts
+	metaMask   = 3 | metaReads | metaWrites | metaExecs | metaOpen
 )
 
-const flagIPs = 1 // block flag: instruction pointers are recorded
+// Block flags.
+const (
+	flagIPs     = 1 // instruction pointers are recorded
+	flagOffsets = 2 // offsets in the page are recorded
+	flagMask    = flagIPs | flagOffsets
+)
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// maxFixedCount is the largest count that the encoder makes part of a symbol:
+// small ones repeat, large ones would only crowd the table (encodings.md).
+const maxFixedCount = 8
+
+// symbol is an entry of the encoder's table.
+type symbol struct {
+	ref  Ref // Offset is 0; of an open symbol each count that is there is 1
+	open bool
+}
 
 // blockEncoder collects records and makes raw blocks of them.
 type blockEncoder struct {
-	cols    [numColumns][]byte
-	ips     []byte
-	thread0 uint32 // thread when the block began
-	hasIPs  bool
-	run     uint64 // references since the last event
-	refs    int
-	events  int
-	lastIP  uint64
-	history [1 << 12]pageUse // by hash of the page: where it was used last
-	recent  [maxBack + 1]Ref // the last references, by index modulo
-	prevVPN uint64
-	stats   blockStats
-}
-
-type pageUse struct {
-	vpn uint64
-	at  int // 1 + index of the reference, 0 = never
-}
-
-// blockStats is what the index tells of a block.
-type blockStats struct {
-	refs, records, accesses uint64
-	firstNS, lastNS         uint64
-	threads                 map[uint32]struct{}
+	cols      [numColumns][]byte
+	thread0   uint32 // thread when the block began
+	flags     byte
+	noOffsets bool
+	run       uint64 // references since the last event
+	refs      int
+	events    int
+	lastIP    uint64
+	symbols   [numSymbols]symbol
+	offsets   [numContexts]uint16 // of the last reference to pages with this hash
+	used      [numSymbols]bool    // since the hand passed
+	chains    [1 << 10]uint8      // by hash: number of the first symbol in the chain, or noSymbol
+	next      [numSymbols]uint8   // the symbol after it
+	hand      int                 // next symbol to replace, if it was not used
+	defined   int                 // number of the symbol defined last
+	prevVPN   uint64              // page of the symbol defined last
 }
 
 func (b *blockEncoder) reset(thread uint32) {
 	for i := range b.cols {
 		b.cols[i] = b.cols[i][:0]
 	}
-	b.ips = b.ips[:0]
-	b.thread0, b.hasIPs = thread, false
+	b.thread0, b.flags = thread, 0
 	b.run, b.refs, b.events, b.lastIP, b.prevVPN = 0, 0, 0, 0, 0
-	clear(b.history[:])
-	b.stats = blockStats{threads: map[uint32]struct{}{thread: {}}}
+	clear(b.symbols[:])
+	for i := range b.chains {
+		b.chains[i] = noSymbol
+	}
+	clear(b.used[:])
+	clear(b.offsets[:])
+	b.hand, b.defined = 0, numSymbols-1
 }
 
 func (b *blockEncoder) empty() bool { return b.refs == 0 && b.events == 0 }
 
-// size is about how large the raw block is now.
-func (b *blockEncoder) size() int {
-	n := blockHeaderBytes + len(b.ips)
+// full says that the block should be closed.
+func (b *blockEncoder) full() bool {
+	n := blockHeaderBytes
 	for i := range b.cols {
 		n += len(b.cols[i])
 	}
-	return n
+	return n >= targetRawBytes || b.refs >= targetRefs || b.events >= targetRefs
 }
 
 func zigzag(v int64) uint64   { return uint64(v<<1) ^ uint64(v>>63) }
@@ -99,67 +112,122 @@ func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 // ref appends a reference. Preconditions: valid (see checkRef); ip is given for
 // all references of a block or for none.
 func (b *blockEncoder) ref(r *Ref, ip uint64, withIP bool) {
-	i := b.refs
-	pred := b.page(r.VPN, i)
-	b.meta(r)
-	off := (r.Offset - pred) & 0xfff
-	b.cols[colOffLow] = append(b.cols[colOffLow], byte(off))
-	b.cols[colOffHigh] = append(b.cols[colOffHigh], byte(off>>8))
+	s := symbol{ref: *r}
+	s.ref.Offset = 0
+	if max(r.Reads, r.Writes, r.Execs) > maxFixedCount {
+		s.open = true
+		s.ref.Reads, s.ref.Writes, s.ref.Execs = min(r.Reads, 1), min(r.Writes, 1), min(r.Execs, 1)
+	}
+	b.symbol(&s)
+	if s.open {
+		b.counts(colCounts, r)
+	}
+	if !b.noOffsets {
+		b.offset(r)
+	}
 	if withIP {
-		b.hasIPs = true
-		b.ips = binary.AppendUvarint(b.ips, zigzag(int64(ip-b.lastIP)))
+		b.flags |= flagIPs
+		b.cols[colIPs] = binary.AppendUvarint(b.cols[colIPs], zigzag(int64(ip-b.lastIP)))
 		b.lastIP = ip
 	}
-	b.recent[i%len(b.recent)] = *r
 	b.refs++
 	b.run++
-	b.stats.accesses += r.Accesses()
 }
 
-// page appends the page token and returns the prediction of the offset. A token
-// below 128 says how far back (1 to 127) the same page was referenced last; 128
-// + n announces n bytes of zigzag delta to the page before.
-func (b *blockEncoder) page(vpn uint64, i int) uint16 {
-	use := &b.history[vpn*0x9e3779b97f4a7c15>>52]
-	back := i + 1 - use.at
-	found := use.at != 0 && use.vpn == vpn && back <= maxBack
-	use.vpn, use.at = vpn, i+1
-	delta := zigzag(int64(vpn - b.prevVPN))
-	b.prevVPN = vpn
-	if found {
-		b.cols[colPages] = append(b.cols[colPages], byte(back))
-		return b.recent[(i-back)%len(b.recent)].Offset
-	}
-	n := (bits.Len64(delta) + 7) / 8
-	b.cols[colPages] = append(b.cols[colPages], byte(128+n))
-	for ; delta != 0; delta >>= 8 {
-		b.cols[colDeltas] = append(b.cols[colDeltas], byte(delta))
-	}
-	return 0
+// noSymbol ends a chain.
+const noSymbol = numSymbols
+
+// chain is where the chain of a symbol begins.
+func (b *blockEncoder) chain(s *symbol) *uint8 {
+	r := &s.ref
+	h := r.VPN<<16 ^ uint64(r.Reads)<<12 ^ uint64(r.Writes)<<8 ^ uint64(r.Execs)<<4 ^ uint64(r.First)
+	return &b.chains[h*0x9e3779b97f4a7c15>>54]
 }
 
-func (b *blockEncoder) meta(r *Ref) {
-	m := byte(r.First) | metaOnes
-	for _, c := range [3]struct {
-		n   uint32
-		bit byte
-	}{{r.Reads, metaReads}, {r.Writes, metaWrites}, {r.Execs, metaExecs}} {
-		if c.n != 0 {
-			m |= c.bit
-		}
-		if c.n > 1 {
-			m &^= metaOnes
+// symbol appends the token of the symbol, with its definition if it is not in
+// the table.
+func (b *blockEncoder) symbol(s *symbol) {
+	head := b.chain(s)
+	for n := *head; n != noSymbol; n = b.next[n] {
+		if b.symbols[n] == *s {
+			b.used[n] = true
+			b.cols[colTokens] = append(b.cols[colTokens], n)
+			return
 		}
 	}
-	b.cols[colMeta] = append(b.cols[colMeta], m)
-	if m&metaOnes != 0 {
-		return
+	n := b.free()
+	b.symbols[n] = *s
+	b.next[n], *head = *head, uint8(n)
+	b.define(n, s)
+}
+
+// free makes room for a symbol: it goes round as CLOCK does and takes the first
+// that was not used since the last time. New ones come in as not used, so those
+// that are never used again go first.
+func (b *blockEncoder) free() int {
+	for b.used[b.hand] {
+		b.used[b.hand] = false
+		b.hand = (b.hand + 1) % numSymbols
 	}
+	n := b.hand
+	b.hand = (b.hand + 1) % numSymbols
+	if old := &b.symbols[n]; old.ref.First != 0 {
+		at := b.chain(old)
+		for *at != uint8(n) {
+			at = &b.next[*at]
+		}
+		*at = b.next[n]
+	}
+	return n
+}
+
+func (b *blockEncoder) define(n int, s *symbol) {
+	b.cols[colTokens] = append(b.cols[colTokens], tokenDefine)
+	m := byte(s.ref.First)
+	for k, count := range [3]uint32{s.ref.Reads, s.ref.Writes, s.ref.Execs} {
+		if count != 0 {
+			m |= metaReads << k
+		}
+	}
+	if s.open {
+		m |= metaOpen
+	}
+	step := byte((n - b.defined - 1 + numSymbols) % numSymbols)
+	b.cols[colSymbols] = append(b.cols[colSymbols], step, m)
+	if !s.open {
+		b.counts(colSymbols, &s.ref)
+	}
+	b.cols[colPages] = binary.AppendUvarint(b.cols[colPages], zigzag(int64(s.ref.VPN-b.prevVPN)))
+	b.defined, b.prevVPN = n, s.ref.VPN
+}
+
+// counts appends the counts of r that are there.
+func (b *blockEncoder) counts(col int, r *Ref) {
 	for _, n := range [3]uint32{r.Reads, r.Writes, r.Execs} {
 		if n != 0 {
-			b.cols[colCounts] = binary.AppendUvarint(b.cols[colCounts], uint64(n))
+			b.cols[col] = binary.AppendUvarint(b.cols[col], uint64(n))
 		}
 	}
+}
+
+// numContexts is how many hashes of pages have an offset to predict the next
+// one from.
+const numContexts = 1 << 12
+
+func offsetContext(vpn uint64) uint64 { return vpn * 0x9e3779b97f4a7c15 >> 52 }
+
+// offset appends the offset of r against that of the last reference to its page
+// (to be exact: to a page with its hash).
+func (b *blockEncoder) offset(r *Ref) {
+	b.flags |= flagOffsets
+	col := colOffsets
+	if r.First == Exec {
+		col = colFetchOffs
+	}
+	last := &b.offsets[offsetContext(r.VPN)]
+	d := (r.Offset - *last) & 0xfff
+	*last = r.Offset
+	b.cols[col] = append(b.cols[col], byte(d), byte(d>>8))
 }
 
 // event appends an event.
@@ -177,48 +245,21 @@ func (b *blockEncoder) event(e *Event) {
 		c = append(c, e.Text...)
 	}
 	b.cols[colEvents] = c
-	switch e.Kind {
-	case KindSched:
-		b.stats.threads[uint32(e.Args[0])] = struct{}{}
-	case KindTime:
-		if b.stats.firstNS == 0 {
-			b.stats.firstNS = e.Args[0]
-		}
-		b.stats.lastNS = e.Args[0]
-	}
 }
 
-// finish makes the raw block in dst. seq is the number of its first record.
+// finish appends the raw block to dst. seq is the number of its first record.
 func (b *blockEncoder) finish(dst []byte, seq uint64) []byte {
-	b.stats.refs, b.stats.records = uint64(b.refs), uint64(b.refs+b.events)
-	var h [blockHeaderBytes]byte
 	le := binary.LittleEndian
-	le.PutUint64(h[8:], seq)
-	le.PutUint32(h[16:], uint32(b.refs))
-	le.PutUint32(h[20:], uint32(b.events))
-	le.PutUint32(h[24:], b.thread0)
-	if b.hasIPs {
-		h[28] = flagIPs
-	}
+	dst = le.AppendUint64(dst, seq)
+	dst = le.AppendUint32(dst, uint32(b.refs))
+	dst = le.AppendUint32(dst, uint32(b.events))
+	dst = le.AppendUint32(dst, b.thread0)
+	dst = append(dst, b.flags, 0, 0, 0)
 	for i := range b.cols {
-		le.PutUint32(h[32+4*i:], uint32(len(b.cols[i])))
+		dst = le.AppendUint32(dst, uint32(len(b.cols[i])))
 	}
-	le.PutUint32(h[64:], uint32(len(b.ips)))
-	start := len(dst)
-	dst = append(dst, h[:]...)
 	for i := range b.cols {
 		dst = append(dst, b.cols[i]...)
 	}
-	dst = append(dst, b.ips...)
-	seal(dst[start:])
 	return dst
-}
-
-// seal sets length and checksum of a raw block.
-func seal(raw []byte) {
-	if len(raw) < blockHeaderBytes {
-		return
-	}
-	binary.LittleEndian.PutUint32(raw[4:], uint32(len(raw)))
-	binary.LittleEndian.PutUint32(raw, crc32.Checksum(raw[4:], castagnoli))
 }

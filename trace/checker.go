@@ -9,20 +9,22 @@ import (
 // goroutine uses it. It bounds its memory by the processes, threads and files
 // that are alive, not by the length of the stream.
 type Checker struct {
-	threads map[uint32]uint32 // living thread -> process
-	alive   map[uint32]int    // threads of a process
+	threads threadTable
+	regions map[uint32]int // map records of a process since its image began
 	files   map[uint64]struct{}
+	ns      uint64 // latest time
 }
 
 // Declared maxima of a stream.
 const (
 	maxThreads = 1 << 20
 	maxFiles   = 1 << 20
+	maxRegions = 1 << 20
 )
 
 // NewChecker returns a checker at the start of a stream.
 func NewChecker() *Checker {
-	return &Checker{threads: map[uint32]uint32{}, alive: map[uint32]int{}, files: map[uint64]struct{}{}}
+	return &Checker{threads: newThreadTable(), regions: map[uint32]int{}, files: map[uint64]struct{}{}}
 }
 
 // Batch checks one batch and returns the first rule it breaks; checking goes on
@@ -43,7 +45,7 @@ func (c *Checker) Batch(b *Batch) error {
 }
 
 func (c *Checker) belongs(seq uint64, thread uint32, what string) error {
-	if _, ok := c.threads[thread]; !ok {
+	if _, ok := c.threads.of[thread]; !ok {
 		return fmt.Errorf("record %d: %s of thread %d, which has not started or has ended", seq, what, thread)
 	}
 	return nil
@@ -59,11 +61,19 @@ func (c *Checker) event(e *Event) error {
 		if _, ok := c.files[m.File]; m.File != 0 && !ok {
 			return fmt.Errorf("file %d has not been announced", m.File)
 		}
+		pid, ok := c.threads.of[e.Thread]
+		if !ok {
+			return nil // told by belongs
+		}
+		if c.regions[pid]++; c.regions[pid] > maxRegions {
+			return fmt.Errorf("more than %d regions of process %d", maxRegions, pid)
+		}
 	case KindFile:
-		if len(c.files) >= maxFiles {
+		id := e.File().ID
+		if _, ok := c.files[id]; !ok && len(c.files) >= maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
-		c.files[e.File().ID] = struct{}{}
+		c.files[id] = struct{}{}
 	case KindSyscall:
 		if abi := e.Syscall().ABI; abi < ABIX8664 || abi > ABIAArch64 {
 			return fmt.Errorf("ABI %d is unknown", abi)
@@ -74,63 +84,59 @@ func (c *Checker) event(e *Event) error {
 		}
 	case KindProcess:
 		return c.process(e.Thread, e.Process())
+	case KindTime:
+		ns := e.Time().NS
+		if ns < c.ns {
+			return fmt.Errorf("time goes back from %d to %d ns", c.ns, ns)
+		}
+		c.ns = ns
 	}
 	return nil
 }
 
-func (c *Checker) start(tid, pid uint32) error {
-	if _, ok := c.threads[tid]; ok {
+// starts says whether thread tid may start.
+func (c *Checker) starts(tid uint32) error {
+	if _, ok := c.threads.of[tid]; ok {
 		return fmt.Errorf("thread %d starts twice", tid)
 	}
-	if len(c.threads) >= maxThreads {
+	if len(c.threads.of) >= maxThreads {
 		return fmt.Errorf("more than %d threads at once", maxThreads)
 	}
-	c.threads[tid] = pid
-	c.alive[pid]++
 	return nil
 }
 
 func (c *Checker) process(tid uint32, p Process) error {
-	if p.Op == OpStart {
-		return c.start(tid, p.Child)
+	if err := c.processRule(tid, p); err != nil {
+		return err
 	}
-	pid, ok := c.threads[tid]
-	if !ok {
-		return fmt.Errorf("thread %d has not started or has ended", tid)
-	}
-	switch p.Op {
-	case OpFork, OpVFork:
-		if c.alive[p.Child] > 0 {
-			return fmt.Errorf("process %d starts twice", p.Child)
-		}
-		child := p.Tid
-		if child == 0 {
-			child = p.Child
-		}
-		return c.start(child, p.Child)
-	case OpClone:
-		return c.start(p.Tid, pid)
-	case OpExec:
-		c.end(func(t, of uint32) bool { return of == pid && t != tid })
-	case OpExit:
-		c.end(func(t, of uint32) bool { return t == tid })
-	case OpGroup:
-		c.end(func(t, of uint32) bool { return of == pid })
-	default:
-		return fmt.Errorf("operation %d is unknown", p.Op)
+	pid := c.threads.of[tid]
+	c.threads.apply(tid, p)
+	if p.Op == OpExec || c.threads.alive[pid] == 0 {
+		delete(c.regions, pid)
 	}
 	return nil
 }
 
-func (c *Checker) end(chosen func(tid, pid uint32) bool) {
-	for t, p := range c.threads {
-		if chosen(t, p) {
-			delete(c.threads, t)
-			if c.alive[p]--; c.alive[p] == 0 {
-				delete(c.alive, p)
-			}
-		}
+// processRule says whether the process event may come now.
+func (c *Checker) processRule(tid uint32, p Process) error {
+	if p.Op == OpStart {
+		return c.starts(tid)
 	}
+	if _, ok := c.threads.of[tid]; !ok {
+		return fmt.Errorf("thread %d has not started or has ended", tid)
+	}
+	switch p.Op {
+	case OpFork, OpVFork:
+		if c.threads.alive[p.Child] > 0 {
+			return fmt.Errorf("process %d starts twice", p.Child)
+		}
+		return c.starts(firstThread(p))
+	case OpClone:
+		return c.starts(p.Tid)
+	case OpExec, OpExit, OpGroup:
+		return nil
+	}
+	return fmt.Errorf("operation %d is unknown", p.Op)
 }
 
 // Validate reads the rest of src and returns the first broken rule or the error

@@ -58,7 +58,7 @@ func readDamaged(t *testing.T, data []byte, want []record, what string) {
 }
 
 // blocks writes the records in several blocks.
-func blocks(t *testing.T, recs []record) []byte {
+func blocks(t testing.TB, recs []record) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	w, err := NewWriter(&buf, Header{Origin: "generated", Tool: "test"})
@@ -86,37 +86,24 @@ func blocks(t *testing.T, recs []record) []byte {
 	return buf.Bytes()
 }
 
-// TestTruncation cuts a file of every record kind at every byte.
-func TestTruncation(t *testing.T) {
-	recs := sample(t, 2, 600, false)
-	data := blocks(t, recs)
-	for n := range data {
-		readDamaged(t, data[:n], recs, "cut at byte "+itoa(n))
-	}
-}
-
-// TestBitFlips flips every bit of the first 4 KiB, and of the last.
-func TestBitFlips(t *testing.T) {
-	recs := sample(t, 2, 600, false)
-	data := blocks(t, recs)
-	for i := range data {
-		if i >= 4096 && i < len(data)-4096 {
-			continue
-		}
-		for bit := range 8 {
-			data[i] ^= 1 << bit
-			readDamaged(t, data, recs, "bit "+itoa(8*i+bit)+" flipped")
-			data[i] ^= 1 << bit
-		}
-	}
-}
-
-// TestSweepFile does the same to the file named by VMTRACE_SWEEP: every
-// truncation and every bit of the first 4 KiB. CONTRIBUTING.md says how.
-func TestSweepFile(t *testing.T) {
+// sweepFile is the file that the sweeps damage, with its records: one of every
+// record kind in several blocks, or the file that VMTRACE_SWEEP names.
+func sweepFile(t *testing.T) ([]byte, []record) {
+	t.Helper()
 	path := os.Getenv("VMTRACE_SWEEP")
 	if path == "" {
-		path = "testdata/v1.vmt"
+		recs := sample(t, 2, 700, false)
+		data := blocks(t, recs)
+		kinds := map[Kind]bool{KindRef: true}
+		for _, r := range recs {
+			if r.ev != nil {
+				kinds[r.ev.Kind] = true
+			}
+		}
+		if len(kinds) != numKinds-1 {
+			t.Fatalf("the sample has %d of %d record kinds", len(kinds), numKinds-1)
+		}
+		return data, recs
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -126,21 +113,39 @@ func TestSweepFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.Close()
 	recs, err := drain(r)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data, recs
+}
+
+// TestTruncation cuts a file of every record kind at every byte.
+func TestTruncation(t *testing.T) {
+	data, recs := sweepFile(t)
 	for n := range data {
 		readDamaged(t, data[:n], recs, "cut at byte "+itoa(n))
 	}
-	for i := range min(len(data), 4096) {
+	t.Logf("%d truncations", len(data))
+}
+
+// TestBitFlips flips every bit of the first 4 KiB, and of the last 2.
+func TestBitFlips(t *testing.T) {
+	data, recs := sweepFile(t)
+	flips := 0
+	for i := range data {
+		if i >= 4096 && i < len(data)-2048 {
+			continue
+		}
 		for bit := range 8 {
 			data[i] ^= 1 << bit
 			readDamaged(t, data, recs, "bit "+itoa(8*i+bit)+" flipped")
 			data[i] ^= 1 << bit
+			flips++
 		}
 	}
-	t.Logf("%s: %d truncations, %d bit flips", path, len(data), 8*min(len(data), 4096))
+	t.Logf("%d bit flips", flips)
 }
 
 func itoa(n int) string {

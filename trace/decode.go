@@ -3,80 +3,118 @@ package trace
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
+	"math"
 )
 
-// chunkRefs is how many references are decoded at a time: small enough for the
-// second-level cache, so that who asked finds them there.
+// chunkRefs is the most references of a batch: few enough for the second-level
+// cache, so that who asked finds them there.
 const chunkRefs = 4096
 
-// blockDecoder takes a raw block apart, a chunk of references or an event at a
-// time. It keeps the raw block and reuses its own buffers.
+// blockDecoder takes a raw block apart. It keeps the raw block and reuses its
+// own buffers. References are decoded a batch at a time (next), or all at once
+// before the first batch is asked for (ahead); both give the same batches and
+// the same errors.
 type blockDecoder struct {
-	seq    uint64 // number of the next record
-	thread uint32 // current thread
-	refs   int    // references not yet decoded
-	events int    // events not yet decoded
-	run    uint64 // references before the next event
-	hasIPs bool
-	cols   [numColumns][]byte
-	ipCol  []byte
-	buf    []Ref // the last maxBack references, then the chunk
-	kept   int   // references of this block in front of the chunk, at most maxBack
-	end    int   // where the last chunk ended in buf
-	vpn    uint64
-	ip     uint64
-	ips    []uint64
-	ev     Event
+	seq        uint64 // number of the next record
+	thread     uint32 // current thread
+	refs       int    // references not yet handed out
+	events     int    // events not yet handed out
+	run        uint64 // references before the next event
+	flags      byte
+	eventsOnly bool // references are passed over
+	cols       [numColumns][]byte
+
+	symbols [numSymbols + 1]decSymbol
+	offsets [numContexts]uint16 // of the last reference to pages with this hash
+	defined int
+	vpn     uint64 // page of the symbol defined last
+	ip      uint64
+
+	isAhead bool
+	buf     []Ref // references decoded
+	ips     []uint64
+	out     int // of buf, handed out (ahead only)
+	bad     badRef
+	ev      Event
 }
 
-// open starts a raw block after checking its checksum and every length in it.
+// badRef is the first reference that could not be decoded.
+type badRef struct {
+	at   int // position in buf; len(buf) when all could
+	what string
+}
+
+// decSymbol is an entry of the decoder's table.
+type decSymbol struct {
+	ref   Ref // Offset is 0; of an open symbol the counts are those of the last reference
+	state symbolState
+	has   byte // counts of an open symbol: bits 0, 1, 2 = reads, writes, fetches
+}
+
+type symbolState byte
+
+const (
+	symbolFixed     symbolState = iota
+	symbolOpen                  // counts stand in colCounts
+	symbolUndefined             // no definition so far
+	symbolDefine                // tokenDefine
+)
+
+// open starts a raw block after checking every length in it.
 func (d *blockDecoder) open(raw []byte) error {
 	if len(raw) < blockHeaderBytes {
 		return fmt.Errorf("%w: block of %d bytes is shorter than its header", ErrCorrupt, len(raw))
 	}
 	le := binary.LittleEndian
-	if n := le.Uint32(raw[4:]); uint64(n) != uint64(len(raw)) {
-		return fmt.Errorf("%w: block says %d bytes and has %d", ErrCorrupt, n, len(raw))
-	}
-	if sum := crc32.Checksum(raw[4:], castagnoli); sum != le.Uint32(raw) {
-		return fmt.Errorf("%w: block checksum is %#08x, computed %#08x", ErrCorrupt, le.Uint32(raw), sum)
-	}
-	d.seq, d.thread = le.Uint64(raw[8:]), le.Uint32(raw[24:])
-	refs, events := le.Uint32(raw[16:]), le.Uint32(raw[20:])
+	d.seq, d.thread = le.Uint64(raw), le.Uint32(raw[16:])
+	refs, events := le.Uint32(raw[8:]), le.Uint32(raw[12:])
 	if uint64(refs)+uint64(events) > maxBlockRecords {
 		return fmt.Errorf("%w: block of %d records, the limit is %d", ErrCorrupt, uint64(refs)+uint64(events), maxBlockRecords)
 	}
-	if raw[28]&^flagIPs != 0 || raw[29]|raw[30]|raw[31] != 0 {
-		return fmt.Errorf("%w: block flags %#x", ErrVersion, le.Uint32(raw[28:]))
+	if raw[20]&^flagMask != 0 || raw[21]|raw[22]|raw[23] != 0 {
+		return fmt.Errorf("%w: block flags %#x", ErrVersion, le.Uint32(raw[20:]))
 	}
-	d.refs, d.events, d.hasIPs = int(refs), int(events), raw[28] != 0
+	d.refs, d.events, d.flags = int(refs), int(events), raw[20]
 	rest := raw[blockHeaderBytes:]
-	for i := range numColumns + 1 {
-		n := le.Uint32(raw[32+4*i:])
+	for i := range d.cols {
+		n := le.Uint32(raw[24+4*i:])
 		if uint64(n) > uint64(len(rest)) {
 			return fmt.Errorf("%w: column %d of %d bytes runs over the block", ErrCorrupt, i, n)
 		}
-		if i < numColumns {
-			d.cols[i] = rest[:n]
-		} else {
-			d.ipCol = rest[:n]
-		}
-		rest = rest[n:]
-	}
-	for _, i := range []int{colPages, colMeta, colOffLow, colOffHigh} {
-		if len(d.cols[i]) != d.refs {
-			return fmt.Errorf("%w: column %d has %d bytes for %d references", ErrCorrupt, i, len(d.cols[i]), d.refs)
-		}
+		d.cols[i], rest = rest[:n], rest[n:]
 	}
 	if len(rest) != 0 {
 		return fmt.Errorf("%w: %d bytes after the last column", ErrCorrupt, len(rest))
 	}
-	if d.buf == nil {
-		d.buf = make([]Ref, maxBack+chunkRefs)
+	if err := d.checkLengths(); err != nil {
+		return err
 	}
-	d.kept, d.end, d.vpn, d.ip = 0, 0, 0, 0
+	for i := range d.symbols {
+		d.symbols[i] = decSymbol{state: symbolUndefined}
+	}
+	d.symbols[tokenDefine].state = symbolDefine
+	clear(d.offsets[:])
+	d.defined, d.vpn, d.ip = numSymbols-1, 0, 0
+	d.isAhead, d.eventsOnly, d.out = false, false, 0
 	return d.nextRun()
+}
+
+// checkLengths holds the columns of fixed width against the references.
+func (d *blockDecoder) checkLengths() error {
+	offsets := 0
+	if d.flags&flagOffsets != 0 {
+		offsets = 2 * d.refs
+	}
+	if len(d.cols[colTokens]) != d.refs {
+		return fmt.Errorf("%w: %d tokens for %d references", ErrCorrupt, len(d.cols[colTokens]), d.refs)
+	}
+	if n := len(d.cols[colOffsets]) + len(d.cols[colFetchOffs]); n != offsets || len(d.cols[colOffsets])&1 != 0 {
+		return fmt.Errorf("%w: %d bytes of offsets for %d references", ErrCorrupt, n, d.refs)
+	}
+	if d.flags&flagIPs == 0 && len(d.cols[colIPs]) != 0 {
+		return fmt.Errorf("%w: instruction pointers in a block that has none", ErrCorrupt)
+	}
+	return nil
 }
 
 // nextRun reads how many references come before the next event.
@@ -87,30 +125,29 @@ func (d *blockDecoder) nextRun() error {
 	}
 	n, w := binary.Uvarint(d.cols[colRuns])
 	if w <= 0 || n > uint64(d.refs) {
-		return fmt.Errorf("%w: run of references before an event", ErrCorrupt)
+		return d.corrupt(0, "run of references before an event")
 	}
 	d.cols[colRuns], d.run = d.cols[colRuns][w:], n
 	return nil
 }
 
+// ahead decodes every reference of the block now.
+func (d *blockDecoder) ahead() {
+	d.isAhead = true
+	d.decode(d.refs)
+}
+
 // next fills the batch; false at the end of the block.
 func (d *blockDecoder) next(b *Batch) (bool, error) {
+	if d.eventsOnly {
+		d.seq += d.run
+		d.refs -= int(d.run)
+		d.run = 0
+	}
 	b.Seq = d.seq
 	switch {
 	case d.run > 0:
-		n := int(min(d.run, chunkRefs))
-		if err := d.decodeRefs(n); err != nil {
-			return false, err
-		}
-		b.Thread, b.Event, b.IPs = d.thread, nil, nil
-		b.Refs = d.buf[d.kept : d.kept+n]
-		if d.hasIPs {
-			b.IPs = d.ips[:n]
-		}
-		d.seq += uint64(n)
-		d.run -= uint64(n)
-		d.refs -= n
-		return true, nil
+		return true, d.nextRefs(b, int(min(d.run, chunkRefs)))
 	case d.events > 0:
 		if err := d.decodeEvent(); err != nil {
 			return false, err
@@ -123,119 +160,168 @@ func (d *blockDecoder) next(b *Batch) (bool, error) {
 	return false, nil
 }
 
-// decodeRefs decodes n references behind the last ones, which it moves to the
-// front: back-references reach at most maxBack.
-func (d *blockDecoder) decodeRefs(n int) error {
-	done := len(d.cols[colPages]) - d.refs // references of the block decoded before
-	if done > 0 {
-		d.shift(done)
+// nextRefs hands out n references.
+func (d *blockDecoder) nextRefs(b *Batch, n int) error {
+	if !d.isAhead {
+		d.out = 0
+		d.decode(n)
 	}
-	base := d.kept
-	out := d.buf[:base+n]
-	pages := d.cols[colPages][done : done+n]
-	metas := d.cols[colMeta][done : done+n]
-	low := d.cols[colOffLow][done : done+n]
-	high := d.cols[colOffHigh][done : done+n]
-	counts, vpn := d.cols[colCounts], d.vpn
-	for i, token := range pages {
-		r := &out[base+i]
-		off := uint16(low[i]) | uint16(high[i])<<8
-		if token < 128 {
-			j := base + i - int(token)
-			if j < 0 || token == 0 {
-				return d.corrupt(i, "back-reference before the block")
-			}
-			from := &out[j]
-			vpn = from.VPN
-			off += from.Offset
-		} else {
-			delta, w := d.delta(token - 128)
-			if !w {
-				return d.corrupt(i, "page delta")
-			}
-			vpn += uint64(unzigzag(delta))
-		}
-		m := metas[i]
-		if vpn > maxVPN || m&^metaMask != 0 || m&3 == 0 {
-			return d.corrupt(i, "page or kind out of range")
-		}
-		r.VPN, r.First, r.Offset = vpn, Access(m&3), off&0xfff
-		one := uint32(m>>5) & 1
-		r.Reads, r.Writes, r.Execs = one&uint32(m>>2), one&uint32(m>>3), one&uint32(m>>4)
-		if one == 0 {
-			if counts = decodeCounts(r, m, counts); counts == nil {
-				return d.corrupt(i, "counts")
-			}
-		}
+	if d.bad.at < d.out+n {
+		return d.corrupt(d.bad.at-d.out, d.bad.what)
 	}
-	d.cols[colCounts], d.vpn, d.end = counts, vpn, base+n
-	return d.decodeIPs(n)
+	b.Thread, b.Event, b.IPs = d.thread, nil, nil
+	b.Refs = d.buf[d.out : d.out+n]
+	if d.flags&flagIPs != 0 {
+		b.IPs = d.ips[d.out : d.out+n]
+	}
+	d.out += n
+	d.seq += uint64(n)
+	d.run -= uint64(n)
+	d.refs -= n
+	return nil
 }
 
-// shift moves the last references to the front of the buffer.
-func (d *blockDecoder) shift(done int) {
-	keep := min(done, maxBack)
-	d.kept = keep
-	copy(d.buf[:keep], d.buf[d.end-keep:d.end])
+// decode decodes the next n references into buf, or says in bad which of them
+// it could not: the first one, whichever column is to blame, so that it does
+// not matter how many are decoded at a time.
+func (d *blockDecoder) decode(n int) {
+	if cap(d.buf) < n {
+		d.buf = make([]Ref, roomy(n))
+	}
+	d.buf = d.buf[:n]
+	tokens := d.cols[colTokens][:n]
+	d.cols[colTokens] = d.cols[colTokens][n:]
+	good, what := d.decodeTokens(d.buf, tokens)
+	if d.flags&flagOffsets != 0 {
+		if i := d.decodeOffsets(d.buf[:good]); i < good {
+			good, what = i, "offset"
+		}
+	}
+	if d.flags&flagIPs != 0 {
+		if i := d.decodeIPs(good); i < good {
+			good, what = i, "instruction pointer"
+		}
+	}
+	d.bad = badRef{good, what}
 }
 
-// delta takes n little-endian bytes from the delta column.
-func (d *blockDecoder) delta(n byte) (uint64, bool) {
-	c := d.cols[colDeltas]
-	if n > 8 || int(n) > len(c) {
-		return 0, false
+// roomy is the length to give a buffer that must hold n, so that it need not
+// grow again for every block that is a little larger.
+func roomy(n int) int { return n + n/4 }
+
+// decodeTokens decodes all but the offsets. It returns how many references are
+// good and what is wrong with the one after them.
+func (d *blockDecoder) decodeTokens(out []Ref, tokens []byte) (int, string) {
+	tokens = tokens[:len(out)]
+	for i, token := range tokens {
+		s := &d.symbols[token]
+		if s.state != symbolFixed {
+			if s.state == symbolUndefined {
+				return i, "symbol without definition"
+			}
+			if s.state == symbolDefine {
+				if s = d.define(); s == nil {
+					return i, "definition of a symbol"
+				}
+			}
+			if s.state == symbolOpen {
+				if d.cols[colCounts] = decodeCounts(&s.ref, s.has, d.cols[colCounts]); d.cols[colCounts] == nil {
+					return i, "counts"
+				}
+			}
+		}
+		out[i] = s.ref
 	}
-	var v uint64
-	for i := int(n) - 1; i >= 0; i-- {
-		v = v<<8 | uint64(c[i])
-	}
-	d.cols[colDeltas] = c[n:]
-	return v, true
+	return len(out), ""
 }
 
-// decodeCounts reads the counts that the meta byte announces. It returns the
-// rest of the column, nil when a count is damaged or too large.
-func decodeCounts(r *Ref, m byte, c []byte) []byte {
+// define reads the next definition; nil when it is damaged.
+func (d *blockDecoder) define() *decSymbol {
+	c := d.cols[colSymbols]
+	if len(c) < 2 || c[0] >= numSymbols || c[1]&^metaMask != 0 || c[1]&3 == 0 {
+		return nil
+	}
+	step, m := int(c[0]), c[1]
+	s := decSymbol{ref: Ref{First: Access(m & 3)}, has: m / metaReads & 7}
+	if m&(metaReads<<(s.ref.First-1)) == 0 {
+		return nil // a first access that is not counted
+	}
+	if c = c[2:]; m&metaOpen != 0 {
+		s.state = symbolOpen
+	} else if c = decodeCounts(&s.ref, s.has, c); c == nil {
+		return nil
+	}
+	delta, w := binary.Uvarint(d.cols[colPages])
+	d.vpn += uint64(unzigzag(delta))
+	if w <= 0 || d.vpn > maxVPN {
+		return nil
+	}
+	s.ref.VPN = d.vpn
+	d.cols[colSymbols], d.cols[colPages] = c, d.cols[colPages][w:]
+	d.defined = (d.defined + 1 + step) % numSymbols
+	d.symbols[d.defined] = s
+	return &d.symbols[d.defined]
+}
+
+// decodeCounts reads the counts that are there. It returns the rest of the
+// column, nil when a count is damaged, zero or too large.
+func decodeCounts(r *Ref, has byte, c []byte) []byte {
 	for k, dst := range [3]*uint32{&r.Reads, &r.Writes, &r.Execs} {
-		if m&(metaReads<<k) == 0 {
-			continue
-		}
-		if len(c) > 0 && c[0] < 0x80 {
-			*dst, c = uint32(c[0]), c[1:]
+		if has>>k&1 == 0 {
 			continue
 		}
 		v, w := binary.Uvarint(c)
-		if w <= 0 || v > 1<<32-1 {
+		if w <= 0 || v == 0 || v > 1<<32-1 {
 			return nil
 		}
 		*dst, c = uint32(v), c[w:]
 	}
-	if c == nil {
-		return []byte{}
-	}
 	return c
 }
 
-func (d *blockDecoder) decodeIPs(n int) error {
-	if !d.hasIPs {
-		return nil
-	}
-	if d.ips == nil {
-		d.ips = make([]uint64, chunkRefs)
-	}
-	for i := range n {
-		v, w := binary.Uvarint(d.ipCol)
-		if w <= 0 {
-			return d.corrupt(i, "instruction pointer")
+// decodeOffsets fills in the offsets; it returns how many there were. Data and
+// fetches alternate without a pattern, so which column comes next is computed
+// and not branched on.
+func (d *blockDecoder) decodeOffsets(out []Ref) int {
+	cols := [2][]byte{d.cols[colOffsets], d.cols[colFetchOffs]}
+	var at [2]int
+	i := 0
+	for ; i < len(out); i++ {
+		r := &out[i]
+		which := (r.First + 1) >> 2 // 1 for a fetch, 0 for data
+		p := at[which&1]
+		c := cols[which&1]
+		if p+1 >= len(c) {
+			break
 		}
-		d.ipCol = d.ipCol[w:]
+		at[which&1] = p + 2
+		last := &d.offsets[offsetContext(r.VPN)]
+		*last = (*last + uint16(c[p]) + uint16(c[p+1])<<8) & 0xfff
+		r.Offset = *last
+	}
+	d.cols[colOffsets], d.cols[colFetchOffs] = cols[0][at[0]:], cols[1][at[1]:]
+	return i
+}
+
+// decodeIPs decodes n instruction pointers; it returns how many there were.
+func (d *blockDecoder) decodeIPs(n int) int {
+	if cap(d.ips) < n {
+		d.ips = make([]uint64, roomy(n))
+	}
+	d.ips = d.ips[:n]
+	for i := range n {
+		v, w := binary.Uvarint(d.cols[colIPs])
+		if w <= 0 {
+			return i
+		}
+		d.cols[colIPs] = d.cols[colIPs][w:]
 		d.ip += uint64(unzigzag(v))
 		d.ips[i] = d.ip
 	}
-	return nil
+	return n
 }
 
-// corrupt says what is wrong with record i of the chunk.
+// corrupt says what is wrong with record i from here.
 func (d *blockDecoder) corrupt(i int, what string) error {
 	return fmt.Errorf("record %d: %w: %s", d.seq+uint64(i), ErrCorrupt, what)
 }
@@ -272,6 +358,9 @@ func (d *blockDecoder) decodeEvent() error {
 	}
 	d.cols[colEvents] = c
 	if kind == KindSched {
+		if d.ev.Args[0] > math.MaxUint32 {
+			return d.corrupt(0, "thread of a sched")
+		}
 		d.thread = uint32(d.ev.Args[0])
 	}
 	d.ev.Thread = d.thread

@@ -40,13 +40,15 @@
 //   - A file record precedes the first use of its id. A file-backed mmap finds
 //     its file by descriptor: the last file record of the process with fd = 1 +
 //     descriptor.
+//   - Time does not go back.
 //   - The first brk of a captured process tells where its heap starts.
 //
 // # The file, version 1
 //
 // All numbers are little-endian; uvarint is the unsigned LEB128 of
-// encoding/binary. Everything but blocks stands in skippable frames (RFC 8878,
-// section 3.1.2), so stock zstd tools accept the file.
+// encoding/binary, zigzag the sign folding of protocol buffers. Everything but
+// blocks stands in skippable frames (RFC 8878, section 3.1.2), so stock zstd
+// tools accept the file.
 //
 //	header  block*  index  seek-table
 //
@@ -55,52 +57,68 @@
 //	index       4 magic 0x184D2A5B | 4 length | 8 "vmtindex" | 4 version | 4 CRC-32C of the body | body
 //	seek-table  4 magic 0x184D2A5E | 4 length | frames x (4 compressed, 4 raw) | 4 frames | 1 zero | 4 magic 0x8F92EAB1
 //
-// The body of the index is a uvarint count of blocks, then for each block the
-// uvarints: offset of its frame in the file, compressed bytes, raw bytes,
-// records, references, accesses, first and last time in ns (0: none), number of
-// threads and their ids. The seek table is that of the zstd seekable format
-// 0.1.0; it lists every frame before it, skippable ones with 0 raw bytes.
+// Frames follow one another without gaps. The body of the index is a uvarint
+// count of blocks, then for each block the uvarints: compressed bytes, raw bytes,
+// records, references, accesses, time records, first and latest time in ns (0
+// where there is none), and two lists, each a count and then the differences of
+// the ascending ids: threads with records in the block, and their processes
+// together with those that start. The seek table is that of the zstd seekable
+// format 0.1.0; it lists every frame before it, skippable ones with 0 raw bytes.
+//
+// To find a record from the end: the last 9 bytes tell the length of the seek
+// table, its last entry the length of the index before it, and sums over the
+// index give offset and first record of every block.
 //
 // # A raw block
 //
 // A block can be decoded alone: it names its first record and thread, and no
 // state reaches over from the block before.
 //
-//	 0  4  CRC-32C (Castagnoli) of all that follows
-//	 4  4  length of the raw block, these 8 bytes included
-//	 8  8  number of the first record
-//	16  4  references          20  4  events
-//	24  4  thread at the beginning
-//	28  1  flags: 1 = instruction pointers are recorded      29  3  zero
-//	32 36  lengths of the nine columns, 4 bytes each
-//	68     the columns, one after the other:
+//	 0  8  number of the first record
+//	 8  4  references          12  4  events
+//	16  4  thread at the beginning
+//	20  1  flags: 1 = instruction pointers, 2 = offsets are recorded      21  3  zero
+//	24 36  lengths of the nine columns, 4 bytes each
+//	60     the columns, one after the other:
 //
 //	runs      before each event: uvarint, references since the event before it
-//	pages     one byte a reference: 1..127 = the same page as so many references
-//	          ago in this block; 128+n = the page before plus a delta of n bytes
-//	deltas    the deltas: zigzag, n bytes each
-//	meta      one byte a reference: bits 0-1 first access (1 read, 2 write, 3 fetch);
-//	          bits 2, 3, 4: has reads, writes, fetches; bit 5: each of those counts is 1
-//	counts    where bit 5 is not set: uvarint reads, writes, fetches, those that are there
-//	low       low 8 bits of the offset in the page, minus that of the reference that
-//	          the page token points to (0 for a delta), modulo 4096
-//	high      high 4 bits of the same difference
+//	tokens    one byte a reference: 0..254 = symbol of that number; 255 = the next of
+//	          the definitions, whose symbol the reference also is
+//	symbols   definitions, two bytes and counts each: step (the number defined is the
+//	          one defined before, at first 254, plus 1 plus step, modulo 255); bits
+//	          0-1 first access (1 read, 2 write, 3 fetch), bits 2, 3, 4 has reads,
+//	          writes, fetches, bit 5 open; unless open: uvarint reads, writes,
+//	          fetches, those that it has
+//	pages     of each definition: uvarint zigzag delta to the page of the definition
+//	          before it, at first page 0
+//	counts    of each reference with an open symbol: uvarint reads, writes, fetches,
+//	          those that it has
+//	offsets   with flag 2, of each reference whose first access is no fetch: 2 bytes,
+//	          offset minus that of the last reference to a page of the same hash, at
+//	          first 0, modulo 4096; the hash is the high 12 bits of the low 64 of
+//	          page times 0x9E3779B97F4A7C15
+//	fetches   the same of references whose first access is a fetch
 //	events    kind (1 byte), the fields of Specs as uvarints, and the string field, if
 //	          the kind has one, as uvarint length and bytes
-//	ips       with flag 1: uvarint zigzag delta to the instruction pointer before
+//	ips       with flag 1, of each reference: uvarint zigzag delta to the instruction
+//	          pointer before, at first 0
 //
-// A worked example to the last byte stands in golden_test.go. Recent-page
-// tokens and byte planes are what makes the general compressor behind them
-// effective: programs repeat themselves in patterns of a few pages.
+// A worked example to the last byte stands in golden_test.go. Programs walk the
+// same few pages in the same patterns, so a reference costs mostly one byte that
+// the general compressor behind finds again and again. Which symbol to define,
+// and which to forget for it, is up to the writer. encodings.md has the layouts
+// that were tried.
 //
 // # Limits
 //
 // Checked before memory is taken: raw block 8 MiB (written at about 1 MiB),
-// compressed frame 9 MiB, records of a block 2^21, string 1 MiB, header 1 MiB,
-// index 256 MiB (read only as bytes arrive), living threads and files 2^20
-// each, pages 2^52. A reader holds one frame, one raw block and one chunk of
-// 4096 references: below 96 MiB whatever the bytes (FuzzReader), about 12 MiB
-// for a file of this package.
+// compressed frame 9 MiB, 2^15 raw bytes for a compressed one, records of a block
+// 2^20, string 1 MiB, header 1 MiB, index 256 MiB (read only as bytes arrive),
+// blocks 2^22, living threads and files 2^20 each (so also processes), regions
+// with a map record 2^20 in a process image, pages 2^52. A reader
+// holds one frame, one raw block and one chunk of 4096 references: below 96 MiB
+// whatever the bytes (FuzzReader), about 12 MiB for a file of this package.
+// WithWorkers takes more.
 //
 // # Damage
 //

@@ -20,7 +20,11 @@ const (
 	maxHeaderBytes = 1 << 20
 	maxIndexBytes  = 256 << 20
 	maxFrameBytes  = maxRawBytes + maxRawBytes/8 + 1024 // compressed; zstd expands less
+	maxRatio       = 1 << 15                            // raw to compressed: what the format of zstd can reach
+	maxBlocks      = 1 << 22
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var (
 	headerTag = [8]byte{'v', 'm', 't', 'r', 'a', 'c', 'e', 0}
@@ -80,96 +84,6 @@ func parseHeader(payload []byte) (*Header, error) {
 	return h, nil
 }
 
-// BlockInfo is what the index knows of a block.
-type BlockInfo struct {
-	Offset     int64    // of its zstd frame in the file, in bytes
-	Compressed int      // bytes of the frame
-	Raw        int      // bytes of the raw block
-	Seq        uint64   // number of its first record
-	Records    uint64   // references and events
-	Refs       uint64   // references
-	Accesses   uint64   // accesses folded into them
-	FirstNS    uint64   // first and last Time record, 0 for none
-	LastNS     uint64   //
-	Threads    []uint32 // threads with records, ascending
-}
-
-func appendIndex(dst []byte, blocks []BlockInfo) []byte {
-	body := binary.AppendUvarint(nil, uint64(len(blocks)))
-	for i := range blocks {
-		b := &blocks[i]
-		for _, v := range [...]uint64{uint64(b.Offset), uint64(b.Compressed), uint64(b.Raw), b.Records, b.Refs, b.Accesses, b.FirstNS, b.LastNS, uint64(len(b.Threads))} {
-			body = binary.AppendUvarint(body, v)
-		}
-		for _, t := range b.Threads {
-			body = binary.AppendUvarint(body, uint64(t))
-		}
-	}
-	return appendTagged(dst, indexTag, body)
-}
-
-// parseIndex reads an index. Every count is checked against the bytes that are
-// there before memory is taken for it.
-func parseIndex(payload []byte) ([]BlockInfo, error) {
-	c, err := openTagged(payload, indexTag)
-	if err != nil {
-		return nil, err
-	}
-	bad := fmt.Errorf("%w: index", ErrCorrupt)
-	take := func() uint64 {
-		v, w := binary.Uvarint(c)
-		if w <= 0 {
-			c = nil
-			return 1 << 63 // larger than any limit
-		}
-		c = c[w:]
-		return v
-	}
-	const leastBytes = 9 // of an entry
-	n := take()
-	if n > uint64(len(c)/leastBytes) {
-		return nil, bad
-	}
-	blocks := make([]BlockInfo, n)
-	var seq uint64
-	for i := range blocks {
-		b := &blocks[i]
-		b.Offset, b.Compressed, b.Raw = int64(take()), int(take()), int(take())
-		b.Records, b.Refs, b.Accesses, b.FirstNS, b.LastNS = take(), take(), take(), take(), take()
-		threads := take()
-		if b.Offset < 0 || b.Compressed < 0 || b.Compressed > maxFrameBytes || b.Raw < 0 || b.Raw > maxRawBytes ||
-			b.Records > maxBlockRecords || b.Refs > b.Records || threads > uint64(len(c)) {
-			return nil, bad
-		}
-		for range threads {
-			b.Threads = append(b.Threads, uint32(take()))
-		}
-		b.Seq = seq
-		seq += b.Records
-	}
-	if len(c) != 0 {
-		return nil, bad
-	}
-	return blocks, nil
-}
-
-// seekEntry is one frame in the standard seek table.
-type seekEntry struct{ compressed, raw uint32 }
-
-// appendSeekTable appends the seek table of the zstd seekable format, version
-// 0.1.0, without per-frame checksums.
-func appendSeekTable(dst []byte, entries []seekEntry) []byte {
-	var p []byte
-	for _, e := range entries {
-		p = binary.LittleEndian.AppendUint32(p, e.compressed)
-		p = binary.LittleEndian.AppendUint32(p, e.raw)
-	}
-	p = binary.LittleEndian.AppendUint32(p, uint32(len(entries)))
-	p = append(p, 0)
-	p = binary.LittleEndian.AppendUint32(p, seekFooter)
-	return appendSkippable(dst, seekMagic, p)
-}
-
 // zstdFrameSize looks at the zstd frame at the start of buf. When buf holds all
 // of it, size is its length in bytes and content what it says it decodes to;
 // otherwise size is 0 and need is a length that the frame has at least, longer
@@ -183,6 +97,9 @@ func zstdFrameSize(buf []byte) (size, need int, content uint64, err error) {
 	desc := buf[4]
 	if desc&0x08 != 0 {
 		return 0, 0, 0, fmt.Errorf("%w: reserved bit in a frame header", ErrCorrupt)
+	}
+	if desc&0x04 == 0 {
+		return 0, 0, 0, fmt.Errorf("%w: frame without checksum", ErrCorrupt)
 	}
 	single := desc&0x20 != 0
 	pos := 5
@@ -227,8 +144,9 @@ func zstdFrameSize(buf []byte) (size, need int, content uint64, err error) {
 			break
 		}
 	}
-	if desc&0x04 != 0 {
-		pos += 4 // content checksum
+	pos += 4 // content checksum
+	if content > uint64(pos)*maxRatio {
+		return 0, 0, 0, fmt.Errorf("%w: %d bytes that say they hold %d", ErrCorrupt, pos, content)
 	}
 	if len(buf) < pos {
 		return 0, pos, content, nil

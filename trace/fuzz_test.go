@@ -2,9 +2,12 @@ package trace
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"reflect"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // maxMemory bounds what reading any stream may allocate at a time: one
@@ -37,7 +40,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// FuzzBlock feeds the block decoder past its checksum.
+// FuzzBlock feeds the block decoder past the checksum, and holds decoding ahead
+// against decoding batch by batch.
 func FuzzBlock(f *testing.F) {
 	var b blockEncoder
 	b.reset(0)
@@ -50,21 +54,109 @@ func FuzzBlock(f *testing.F) {
 	}
 	f.Add(b.finish(nil, 0))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		seal(raw)
-		var d blockDecoder
-		if d.open(raw) != nil {
+		var serial, ahead blockDecoder
+		errSerial, errAhead := serial.open(raw), ahead.open(raw)
+		if !sameError(errSerial, errAhead) {
+			t.Fatalf("%v, ahead %v", errSerial, errAhead)
+		}
+		if errSerial != nil {
 			return
 		}
-		var batch Batch
+		ahead.ahead()
 		for {
-			if ok, err := d.next(&batch); !ok || err != nil {
+			var a, b Batch
+			okA, errA := serial.next(&a)
+			okB, errB := ahead.next(&b)
+			if okA != okB || !sameError(errA, errB) {
+				t.Fatalf("%v %v, ahead %v %v", okA, errA, okB, errB)
+			}
+			if !okA || errA != nil {
 				return
 			}
-			for i := range batch.Refs {
-				if err := checkRef(&batch.Refs[i]); err != nil {
+			if !reflect.DeepEqual(a, b) {
+				t.Fatalf("%+v, ahead %+v", a, b)
+			}
+			for i := range a.Refs {
+				if err := checkRef(&a.Refs[i]); err != nil {
 					t.Fatal(err)
 				}
 			}
+		}
+	})
+}
+
+func sameError(a, b error) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Error() == b.Error()
+}
+
+// FuzzIndex: any body of an index gives an error, or entries that survive, in
+// memory that the body accounts for.
+func FuzzIndex(f *testing.F) {
+	f.Add(appendIndex(nil, indexOf(f, blocks(f, timed(f))))[24:])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		index, err := parseIndex(appendTagged(nil, indexTag, body)[8:], 100)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<16+uint64(40*len(body)) {
+			t.Fatalf("took %d bytes for %d bytes of index", took, len(body))
+		}
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := parseIndex(appendIndex(nil, index)[8:], 100)
+		if err != nil || !reflect.DeepEqual(again, index) {
+			t.Fatalf("%v: %+v became %+v", err, index, again)
+		}
+	})
+}
+
+// FuzzRandomAccess: a file that verifies from front to back gives the same part
+// of it by its index; any other gives no panic.
+func FuzzRandomAccess(f *testing.F) {
+	data := blocks(f, timed(f))
+	f.Add(data, uint64(700), uint64(900), false)
+	f.Add(data, uint64(1_000_000_000), uint64(2_000_000_000), true)
+	f.Fuzz(func(t *testing.T, data []byte, from, to uint64, byTime bool) {
+		s := Selection{From: Point{Record: from}, To: Point{Record: to}}
+		if byTime {
+			s = Selection{From: Point{IsTime: true, Time: time.Duration(from >> 1)}, To: Point{IsTime: true, Time: time.Duration(to >> 1)}}
+		}
+		var parts [2]int
+		src, err := indexedBytes(data, WithSelection(s))
+		if err != nil || src == nil {
+			return
+		}
+		parts[0], err = drainAny(src)
+		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+			t.Fatal(err)
+		}
+		r, verified := NewReader(bytes.NewReader(data), WithVerify())
+		if verified != nil {
+			return
+		}
+		check := NewChecker()
+		for verified == nil {
+			var b *Batch
+			if b, verified = r.Next(); verified == nil && check.Batch(b) != nil {
+				return
+			}
+		}
+		if verified != io.EOF || len(r.Warnings()) > 0 {
+			return
+		}
+		r, err2 := NewReader(bytes.NewReader(data), WithSelection(s))
+		if err2 == nil {
+			parts[1], err2 = drainAny(r)
+		}
+		if err != nil || err2 != nil || parts[0] != parts[1] {
+			t.Fatalf("by index %d records, %v; from front to back %d, %v", parts[0], err, parts[1], err2)
 		}
 	})
 }

@@ -25,6 +25,9 @@ type TextReader struct {
 	hasEv  bool // ev was read ahead and comes next
 	seq    uint64
 	done   error
+	window window
+	closer io.Closer // nil for none
+	warned []string
 }
 
 // NewTextReader reads the first line and the header, which may be missing: the
@@ -32,7 +35,7 @@ type TextReader struct {
 func NewTextReader(r io.Reader) (*TextReader, error) {
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 0, 1<<16), 8*maxTextBytes)
-	t := &TextReader{sc: sc, header: &Header{Version: Version, Origin: "text", ABI: ABIX8664}}
+	t := &TextReader{sc: sc, window: newWindow(Selection{}), header: &Header{Version: Version, Origin: "text", ABI: ABIX8664}}
 	if !sc.Scan() || strings.TrimRight(sc.Text(), " \r") != textMagic {
 		if err := sc.Err(); err != nil {
 			return nil, err
@@ -67,19 +70,41 @@ func (t *TextReader) Header() *Header {
 	return t.header
 }
 
-// Warnings is empty: text has no recovery.
-func (t *TextReader) Warnings() []string { return nil }
+// Warnings says what a selection means; text has no recovery.
+func (t *TextReader) Warnings() []string { return t.warned }
 
 // Close ends reading.
 func (t *TextReader) Close() error {
 	if t.done == nil {
 		t.done = errors.New("reader is closed")
 	}
-	return nil
+	if t.closer == nil {
+		return nil
+	}
+	return t.closer.Close()
 }
 
 // Next returns the next batch, valid until the next call.
 func (t *TextReader) Next() (*Batch, error) {
+	for {
+		b, err := t.read()
+		if err != nil {
+			if err == io.EOF && t.warned == nil {
+				t.warned = t.window.warnings()
+			}
+			return nil, err
+		}
+		switch t.window.admit(b) {
+		case inside:
+			return b, nil
+		case after:
+			t.done, t.hasEv, t.refs = io.EOF, false, nil
+		}
+	}
+}
+
+// read returns the next batch of the whole text.
+func (t *TextReader) read() (*Batch, error) {
 	if !t.hasEv && len(t.refs) == 0 {
 		t.ahead()
 	}

@@ -184,25 +184,3 @@ func TestTextRoundTrip(t *testing.T) {
 		}
 	}
 }
-
-// TestSteadyStateAllocations: reading allocates nothing per batch.
-func TestSteadyStateAllocations(t *testing.T) {
-	recs := sample(t, 1, 100_000, false)
-	data := encode(t, recs, false)
-	r, err := NewReader(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 20 { // the events, whose strings are copies
-		if _, err := r.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := testing.AllocsPerRun(10, func() {
-		if _, err := r.Next(); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations per batch", n)
-	}
-}

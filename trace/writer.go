@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -16,6 +16,7 @@ type Writer struct {
 	w       io.Writer
 	zw      *zstd.Encoder
 	enc     blockEncoder
+	census  *census
 	thread  uint32
 	seq     uint64
 	written int64
@@ -29,17 +30,28 @@ type Writer struct {
 // WriterOption configures a Writer.
 type WriterOption func(*writerOptions)
 
-type writerOptions struct{ level zstd.EncoderLevel }
+type writerOptions struct {
+	level     zstd.EncoderLevel
+	noOffsets bool
+}
 
 // WithLevel sets the compression level as the zstd command numbers them (1 to
-// 22); the default is 3.
+// 22); the default is 7 (encodings.md has the measurements).
 func WithLevel(level int) WriterOption {
 	return func(o *writerOptions) { o.level = zstd.EncoderLevelFromZstd(level) }
 }
 
+// WithoutOffsets leaves out where in its page each reference was: the offset of
+// every reference is then 0. Nothing in the model depends on it, and it is most
+// of the size of a trace (encodings.md). The header carries the label offsets =
+// none.
+func WithoutOffsets() WriterOption {
+	return func(o *writerOptions) { o.noOffsets = true }
+}
+
 // NewWriter writes the header at once. The Writer does not close w.
 func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
-	o := writerOptions{level: zstd.SpeedDefault}
+	o := writerOptions{level: zstd.SpeedBetterCompression}
 	for _, f := range opts {
 		f(&o)
 	}
@@ -47,9 +59,17 @@ func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Writer{w: w, zw: zw}
+	t := &Writer{w: w, zw: zw, census: newCensus()}
+	t.enc.noOffsets = o.noOffsets
 	t.enc.reset(0)
 	h.Version = Version
+	if o.noOffsets {
+		h.Labels = maps.Clone(h.Labels)
+		if h.Labels == nil {
+			h.Labels = map[string]string{}
+		}
+		h.Labels["offsets"] = "none"
+	}
 	frame, err := appendHeader(nil, &h)
 	if err != nil {
 		return nil, err
@@ -76,6 +96,9 @@ func checkRef(r *Ref) error {
 	if r.VPN > maxVPN || r.Offset > 0xfff || r.First < Read || r.First > Exec {
 		return fmt.Errorf("reference to page %#x, offset %#x, kind %d is out of range", r.VPN, r.Offset, r.First)
 	}
+	if [4]uint32{Read: r.Reads, Write: r.Writes, Exec: r.Execs}[r.First] == 0 {
+		return fmt.Errorf("reference to page %#x does not count its first access", r.VPN)
+	}
 	return nil
 }
 
@@ -92,13 +115,29 @@ func (t *Writer) Refs(thread uint32, refs []Ref, ips []uint64) error {
 	if err := t.switchTo(thread); err != nil {
 		return err
 	}
-	if t.enc.refs > 0 && t.enc.hasIPs != (ips != nil) {
+	if t.enc.refs > 0 && (t.enc.flags&flagIPs != 0) != (ips != nil) {
 		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
+	for len(refs) > 0 {
+		n := min(len(refs), 1024) // so that a block ends near its size
+		if err := t.some(refs[:n], ips); err != nil {
+			return err
+		}
+		refs = refs[n:]
+		if ips != nil {
+			ips = ips[n:]
+		}
+	}
+	return nil
+}
+
+// some appends references to the current block and closes it when it is full.
+func (t *Writer) some(refs []Ref, ips []uint64) error {
 	for i := range refs {
 		if err := checkRef(&refs[i]); err != nil {
+			t.census.refs(t.thread, refs[:i])
 			return err
 		}
 		var ip uint64
@@ -106,12 +145,8 @@ func (t *Writer) Refs(thread uint32, refs []Ref, ips []uint64) error {
 			ip = ips[i]
 		}
 		t.enc.ref(&refs[i], ip, ips != nil)
-		if i&1023 == 1023 {
-			if err := t.full(); err != nil {
-				return err
-			}
-		}
 	}
+	t.census.refs(t.thread, refs)
 	return t.full()
 }
 
@@ -143,12 +178,17 @@ func (t *Writer) Event(e *Event) error {
 		return err
 	}
 	t.enc.event(e)
+	t.census.event(e)
+	if len(t.census.table.of) > maxThreads {
+		t.err = fmt.Errorf("process: more than %d threads at once", maxThreads)
+		return t.err
+	}
 	return t.full()
 }
 
 // full closes the block when it has reached its size.
 func (t *Writer) full() error {
-	if t.enc.size() < targetRawBytes && t.enc.refs+t.enc.events < maxBlockRecords-2048 {
+	if !t.enc.full() {
 		return nil
 	}
 	return t.Flush()
@@ -159,16 +199,15 @@ func (t *Writer) Flush() error {
 	if t.err != nil || t.enc.empty() {
 		return t.err
 	}
+	if len(t.blocks) >= maxBlocks {
+		t.err = fmt.Errorf("trace of more than %d blocks: split it", maxBlocks)
+		return t.err
+	}
 	t.raw = t.enc.finish(t.raw[:0], t.seq)
 	t.out = t.zw.EncodeAll(t.raw, t.out[:0])
-	s := &t.enc.stats
-	info := BlockInfo{Offset: t.written, Compressed: len(t.out), Raw: len(t.raw), Seq: t.seq, Records: s.records,
-		Refs: s.refs, Accesses: s.accesses, FirstNS: s.firstNS, LastNS: s.lastNS}
-	for id := range s.threads {
-		info.Threads = append(info.Threads, id)
-	}
-	slices.Sort(info.Threads)
-	t.seq += s.records
+	info := t.census.take()
+	info.Offset, info.Compressed, info.Raw, info.Seq = t.written, len(t.out), len(t.raw), t.seq
+	t.seq += info.Records
 	t.blocks = append(t.blocks, info)
 	t.enc.reset(t.thread)
 	return t.frame(t.out, len(t.raw))

@@ -20,11 +20,17 @@ makes the same trace of it again.
 Examples:
   vmtrace cat traces/gzip.vmt | head -50
   vmtrace cat --events traces/fork.vmt           only what is not a reference
+  vmtrace cat --from 120000 --to 120050 x.vmt    a few records out of the middle
   vmtrace cat x.vmt | grep mprotect`,
 	setup: func(fs *pflag.FlagSet) action {
+		part := partFlags(fs, true)
 		events := fs.Bool("events", false, "leave the references out (the text is then no longer lossless)")
 		return func(ctx context.Context, args []string, std stdio) error {
-			src, err := trace.Open(args[0])
+			sel, err := part()
+			if err != nil {
+				return err
+			}
+			src, err := trace.Open(args[0], trace.WithSelection(sel))
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/vmtrace/vmtrace/trace"
 	"github.com/vmtrace/vmtrace/trace/convert"
+	"github.com/vmtrace/vmtrace/trace/reduce"
 )
 
 var convertCommand = &command{
@@ -26,46 +27,106 @@ of OUT asks for: text where it ends in .txt or .text, .vmt otherwise; --to decid
 forces one:
 
 ` + formatHelp() + `
+With places instead of names --from and --to take a part of a vmtrace trace: record numbers, or
+times such as 1.5s where the trace has time.
+
 Examples:
   vmtrace convert lesson.txt -o lesson.vmt
   vmtrace convert x.vmt -o x.txt
   vmtrace convert perf.data -o app.vmt
   vmtrace convert --from champsim 600.perlbench.champsimtrace.xz -o perlbench.vmt
+  vmtrace convert --reduce 64 x.vmt -o small.vmt         exact for 64 frames or more
+  vmtrace convert --from 2s --to 3s x.vmt -o part.vmt
   vmtrace convert - --to vmt -o - <lesson.txt | vmtrace replay -`,
 	setup: func(fs *pflag.FlagSet) action {
-		out := fs.StringP("output", "o", "", "file to write, - is standard output")
-		from := fs.String("from", "", "`format` of another tool to read, by name")
-		to := fs.String("to", "", "`form` to write: vmt or text (default by the name of the output)")
+		var c conversion
+		fs.StringVarP(&c.out, "output", "o", "", "file to write, - is standard output")
+		fs.StringVar(&c.from, "from", "", "`format` of another tool to read, by name; or the place to begin at")
+		fs.StringVar(&c.to, "to", "", "`form` to write: vmt or text (default by the name of the output); or the place to end before")
+		fs.IntVar(&c.reduce, "reduce", 0, "fold references by the exact reduction with this `K`")
+		offsets := fs.Bool("offsets", true, "keep the offset of each reference in its page; a trace without is smaller")
 		return func(ctx context.Context, args []string, std stdio) error {
-			if *out == "" {
-				return usagef("-o OUT is missing: name the file to write")
+			if !*offsets {
+				c.how = append(c.how, trace.WithoutOffsets())
 			}
-			asText, err := wantsText(*to, *out)
-			if err != nil {
-				return err
-			}
-			if *from != "" && !slices.Contains(convert.Names(), *from) {
-				return usagef("--from %s: there are %s", *from, strings.Join(convert.Names(), ", "))
-			}
-			src, err := convert.Open(args[0], *from)
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			err = writeTo(*out, std, func(w io.Writer) error {
-				sink, err := newSink(w, *src.Header(), asText)
-				if err != nil {
-					return err
-				}
-				if err := copyTrace(ctx, sink, src, true); err != nil {
-					return err
-				}
-				return sink.Close()
-			})
-			warnAll(src.Warnings(), std)
-			return err
+			return c.run(ctx, args[0], std)
 		}
 	},
+}
+
+// conversion is what vmtrace convert was asked for.
+type conversion struct {
+	out, from, to string
+	reduce        int
+	how           []trace.WriterOption
+}
+
+func (c *conversion) run(ctx context.Context, in string, std stdio) error {
+	if c.out == "" {
+		return usagef("-o OUT is missing: name the file to write")
+	}
+	if c.reduce != 0 && (c.reduce < 2 || c.reduce > reduce.MaxK) {
+		return usagef("--reduce %d: K must be 2 to %d", c.reduce, reduce.MaxK)
+	}
+	src, err := c.open(in)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	asText, err := wantsText(c.to, c.out)
+	if err != nil {
+		return err
+	}
+	h := *src.Header()
+	if c.reduce != 0 {
+		if h.Reduce != 0 {
+			return fmt.Errorf("%s is reduced already, with K = %d: reduce the original", in, h.Reduce)
+		}
+		h.Reduce = c.reduce
+	}
+	err = writeTo(c.out, std, func(w io.Writer) error {
+		sink, err := newSink(w, h, asText, c.how...)
+		if err != nil {
+			return err
+		}
+		if c.reduce != 0 {
+			if sink, err = reduce.New(sink, c.reduce); err != nil {
+				return err
+			}
+		}
+		if err := copyTrace(ctx, sink, src, true); err != nil {
+			return err
+		}
+		return sink.Close()
+	})
+	warnAll(src.Warnings(), std)
+	return err
+}
+
+// open opens the input: a part of a trace of our own, or any format. --from and
+// --to are places, or names.
+func (c *conversion) open(in string) (trace.Source, error) {
+	var from, to string
+	if isPlace(c.from) {
+		from, c.from = c.from, ""
+	}
+	if isPlace(c.to) {
+		to, c.to = c.to, ""
+	}
+	if c.from != "" && !slices.Contains(convert.Names(), c.from) {
+		return nil, usagef("--from %s: there are %s", c.from, strings.Join(convert.Names(), ", "))
+	}
+	if from == "" && to == "" && !strings.Contains(in, "://") {
+		return convert.Open(in, c.from)
+	}
+	if c.from != "" {
+		return nil, usagef("--from %s: a part is taken only of a trace of vmtrace: convert the whole first", c.from)
+	}
+	part, err := selection(from, to, false)
+	if err != nil {
+		return nil, err
+	}
+	return trace.Open(in, trace.WithSelection(part))
 }
 
 // formatHelp lists the formats of other tools.
@@ -87,11 +148,11 @@ func wantsText(to, out string) (bool, error) {
 	return false, usagef("--to %s: there are vmt and text", to)
 }
 
-func newSink(w io.Writer, h trace.Header, text bool) (trace.Sink, error) {
+func newSink(w io.Writer, h trace.Header, text bool, how ...trace.WriterOption) (trace.Sink, error) {
 	if text {
 		return trace.NewTextWriter(w, h)
 	}
-	return trace.NewWriter(w, h)
+	return trace.NewWriter(w, h, how...)
 }
 
 // writeTo calls write with the file at path, or with standard output for "-".

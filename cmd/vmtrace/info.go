@@ -23,11 +23,22 @@ what to be careful about. Exit status 1 when the trace is damaged or breaks a ru
 
 Examples:
   vmtrace info traces/gzip.vmt
+  vmtrace info --verify x.vmt                    every checksum, the index, every rule
   vmtrace info --json x.vmt | jq .records`,
 	setup: func(fs *pflag.FlagSet) action {
+		part := partFlags(fs, false)
 		asJSON := fs.Bool("json", false, "print as JSON")
+		verify := fs.Bool("verify", false, "also count every block again and hold the whole index against it")
 		return func(ctx context.Context, args []string, std stdio) error {
-			in, err := inspect(ctx, args[0])
+			sel, err := part()
+			if err != nil {
+				return err
+			}
+			how := []trace.ReaderOption{trace.WithSelection(sel)}
+			if *verify {
+				how = append(how, trace.WithVerify())
+			}
+			in, err := inspect(ctx, args[0], how...)
 			if err != nil {
 				return err
 			}
@@ -37,6 +48,9 @@ Examples:
 				err = enc.Encode(in)
 			} else {
 				err = in.print(std.out)
+			}
+			if err == nil && *verify && len(in.Warnings)+len(in.Problems) == 0 && !*asJSON {
+				fmt.Fprintln(std.out, "verified    every checksum, the index, and the rules of a stream hold")
 			}
 			if err == nil && len(in.Problems) > 0 {
 				err = fmt.Errorf("%s: %s", args[0], in.Problems[0])
@@ -66,8 +80,8 @@ type inspection struct {
 // maxProblems bounds how many broken rules info lists.
 const maxProblems = 20
 
-func inspect(ctx context.Context, path string) (*inspection, error) {
-	src, err := trace.Open(path)
+func inspect(ctx context.Context, path string, how ...trace.ReaderOption) (*inspection, error) {
+	src, err := trace.Open(path, how...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +155,9 @@ func (in *inspection) print(w io.Writer) error {
 	row("command", "%s", orUnknown(strings.Join(h.Command, " ")))
 	if h.Reduce > 0 {
 		row("reduced", "K = %d: exact for every memory of %d frames or more and every LRU TLB of %d ways or more", h.Reduce, h.Reduce, h.Reduce)
+	}
+	if h.Labels["offsets"] == "none" {
+		row("offsets", "not recorded: addresses of references are those of their pages")
 	}
 	row("accesses", "%s: %s reads, %s writes, %s instruction fetches", report.SI(in.Accesses), report.SI(in.Reads), report.SI(in.Writes), report.SI(in.Execs))
 	row("pages", "%d distinct, %s", in.Pages, report.Bytes(uint64(in.Pages)<<12))

@@ -34,6 +34,7 @@ Examples:
 		out := fs.StringP("output", "o", "", "trace to write (default PROGRAM.vmt)")
 		tool := fs.String("tool", "auto", "recorder: auto, "+strings.Join(toolNames(), ", "))
 		reduce := fs.Int("reduce", 4, "fold references by the exact reduction with this `K`: exact for every memory and every TLB of at least K ways; 0 keeps all")
+		offsets := fs.Bool("offsets", false, "keep the offset of each reference in its page: faults then have their exact address, and the trace is about four times as large")
 		ip := fs.Bool("ip", false, "record the instruction pointer of each reference")
 		var maxSize size
 		fs.Var(&maxSize, "max-size", "stop recording when the trace has this size (default no limit)")
@@ -50,7 +51,11 @@ Examples:
 			}
 			opts := capture.Options{Command: args, Stdin: std.in, Stdout: std.out, Stderr: std.err,
 				Reduce: *reduce, IP: *ip, MaxBytes: int64(maxSize), Duration: *duration}
-			return record(ctx, *tool, *out, opts, std)
+			var how []trace.WriterOption
+			if !*offsets {
+				how = append(how, trace.WithoutOffsets())
+			}
+			return record(ctx, *tool, *out, opts, std, how...)
 		}
 	},
 }
@@ -65,7 +70,7 @@ func toolNames() []string {
 
 // record runs one recording and tells how it ended. The error carries the exit
 // status of the program.
-func record(ctx context.Context, tool, out string, opts capture.Options, std stdio) error {
+func record(ctx context.Context, tool, out string, opts capture.Options, std stdio, how ...trace.WriterOption) error {
 	if err := checkTool(tool); err != nil {
 		return err
 	}
@@ -81,7 +86,7 @@ func record(ctx context.Context, tool, out string, opts capture.Options, std std
 		rate := float64(p.Accesses) / time.Since(began).Seconds()
 		line.printf("%s: %s accesses, %s/s, %s written", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)))
 	}
-	res, err := recordWith(ctx, tool, opts, f, std)
+	res, err := recordWith(ctx, tool, opts, f, std, how...)
 	line.clear()
 	if err != nil {
 		if info, e := f.Stat(); e == nil && info.Size() == 0 {
@@ -134,7 +139,7 @@ func checkTool(name string) error {
 
 // recordWith records into f with the recorder of that name; auto takes the first
 // that works here and can run the program, and says which.
-func recordWith(ctx context.Context, name string, opts capture.Options, f io.Writer, std stdio) (capture.Result, error) {
+func recordWith(ctx context.Context, name string, opts capture.Options, f io.Writer, std stdio, how ...trace.WriterOption) (capture.Result, error) {
 	var refused []error
 	for i := range capture.Tools {
 		t := &capture.Tools[i]
@@ -147,7 +152,7 @@ func recordWith(ctx context.Context, name string, opts capture.Options, f io.Wri
 				fmt.Fprintf(std.err, "vmtrace: recording with %s: %s\n", t.Name, t.Help)
 			}
 			var res capture.Result
-			res, err = t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+			res, err = t.Record(ctx, opts, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h, how...) })
 			if !errors.Is(err, capture.ErrProgram) { // where it is, nothing has been run
 				return res, err
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"github.com/vmtrace/vmtrace/replay"
@@ -19,17 +20,19 @@ var replayCommand = &command{
 	long: `
 Replays every reference, system call and process event of the trace, in order, through a
 Linux-like memory manager and prints what it counted. TRACE is a .vmt file or its text
-twin; - is standard input.
+twin; - is standard input, https://... is fetched.
 
 Examples:
   vmtrace replay traces/gzip.vmt                 a table for people
   vmtrace replay --json traces/gzip.vmt          the same for programs
   vmtrace replay --page-cache cold x.vmt         what if no file were in memory yet
+  vmtrace replay --from 1s --to 2s x.vmt         a part; memory starts cold, mappings do not
   vmtrace replay --explain 20 x.vmt              the first 20 faults, one line each
   vmtrace gen zipf -o - | vmtrace replay -       straight from a generator
   vmtrace replay --json x.vmt | jq .totals.faults`,
 	setup: func(fs *pflag.FlagSet) action {
 		model := modelFlags(fs)
+		part := partFlags(fs, false)
 		asJSON := fs.Bool("json", false, "print the result as JSON")
 		check := fs.Bool("check", false, "recount the whole model while replaying: fails on any contradiction")
 		explain := fs.Int("explain", 0, "print the first `N` faults as they happen, on standard error")
@@ -39,11 +42,15 @@ Examples:
 			if err != nil {
 				return err
 			}
+			sel, err := part()
+			if err != nil {
+				return err
+			}
 			opts.Check, opts.Buckets = *check, *buckets
 			if *explain > 0 {
 				opts.Explain = explainer(io.err, *explain)
 			}
-			run, err := replayFile(ctx, args[0], opts, io)
+			run, err := replayFile(ctx, args[0], opts, io, trace.WithSelection(sel))
 			if err != nil {
 				return err
 			}
@@ -56,8 +63,8 @@ Examples:
 }
 
 // replayFile replays the trace at path ("-" is standard input).
-func replayFile(ctx context.Context, path string, opts replay.Options, io stdio) (*result.Run, error) {
-	src, err := trace.Open(path)
+func replayFile(ctx context.Context, path string, opts replay.Options, io stdio, how ...trace.ReaderOption) (*result.Run, error) {
+	src, err := trace.Open(path, how...)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +79,7 @@ func replayFile(ctx context.Context, path string, opts replay.Options, io stdio)
 }
 
 // loadRun returns the result in the file, replaying it first if it is a trace.
-func loadRun(ctx context.Context, path string, opts replay.Options, io stdio) (*result.Run, error) {
+func loadRun(ctx context.Context, path string, opts replay.Options, io stdio, how ...trace.ReaderOption) (*result.Run, error) {
 	saved, err := looksLikeResult(path)
 	if err != nil {
 		return nil, err
@@ -80,12 +87,12 @@ func loadRun(ctx context.Context, path string, opts replay.Options, io stdio) (*
 	if saved {
 		return result.ReadFile(path)
 	}
-	return replayFile(ctx, path, opts, io)
+	return replayFile(ctx, path, opts, io, how...)
 }
 
 // looksLikeResult tells a saved result (JSON) from a trace by its first byte.
 func looksLikeResult(path string) (bool, error) {
-	if path == "-" {
+	if path == "-" || strings.Contains(path, "://") {
 		return false, nil
 	}
 	head, err := readHead(path, 64)

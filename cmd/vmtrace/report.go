@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/vmtrace/vmtrace/report"
+	"github.com/vmtrace/vmtrace/trace"
 )
 
 var reportCommand = &command{
@@ -23,8 +24,13 @@ Examples:
 		dir := fs.StringP("output", "o", "vmtrace-report", "folder to write to, made if it is not there")
 		formats := fs.StringSlice("format", []string{"png"}, "`formats` of the figures beside the page: png, svg")
 		model := modelFlags(fs)
+		part := partFlags(fs, false)
 		return func(ctx context.Context, args []string, io stdio) error {
 			opts, err := model()
+			if err != nil {
+				return err
+			}
+			sel, err := part()
 			if err != nil {
 				return err
 			}
@@ -34,7 +40,7 @@ Examples:
 			if err := report.PrepareDir(*dir); err != nil {
 				return err
 			}
-			run, err := loadRun(ctx, args[0], opts, io)
+			run, err := loadRun(ctx, args[0], opts, io, trace.WithSelection(sel))
 			if err != nil {
 				return err
 			}

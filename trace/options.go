@@ -1,0 +1,45 @@
+package trace
+
+import "net/http"
+
+// ReaderOption configures how a trace is read.
+type ReaderOption func(*readerOptions)
+
+type readerOptions struct {
+	workers   int
+	selection Selection
+	verify    bool
+	client    *http.Client
+}
+
+func newReaderOptions(opts []ReaderOption) readerOptions {
+	o := readerOptions{workers: 1}
+	for _, f := range opts {
+		f(&o)
+	}
+	return o
+}
+
+// WithWorkers decodes blocks ahead with n goroutines and one more that reads.
+// Batches and errors are the same for every n; 1 (the default) or less starts no
+// goroutine. Each worker and two blocks more take up to 48 MiB for a block that
+// is as large as the limits allow, about 8 MiB for one of this package.
+func WithWorkers(n int) ReaderOption {
+	return func(o *readerOptions) { o.workers = n }
+}
+
+// WithVerify counts every block again and holds all of its index entry against
+// it, not only lengths and record counts.
+func WithVerify() ReaderOption {
+	return func(o *readerOptions) { o.verify = true }
+}
+
+// WithSelection reads a part of the trace.
+func WithSelection(s Selection) ReaderOption {
+	return func(o *readerOptions) { o.selection = s }
+}
+
+// WithHTTPClient sets the client that fetches http and https addresses.
+func WithHTTPClient(c *http.Client) ReaderOption {
+	return func(o *readerOptions) { o.client = c }
+}

@@ -1,0 +1,196 @@
+package trace
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// batches reads all batches, copying them, and the error that ended reading.
+func batches(data []byte, opts ...ReaderOption) ([]Batch, []string, error) {
+	r, err := NewReader(bytes.NewReader(data), opts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	var out []Batch
+	for {
+		b, err := r.Next()
+		if err != nil {
+			return out, r.Warnings(), err
+		}
+		c := *b
+		c.Refs, c.IPs = append([]Ref(nil), b.Refs...), append([]uint64(nil), b.IPs...)
+		if b.Event != nil {
+			e := *b.Event
+			c.Event = &e
+		}
+		out = append(out, c)
+	}
+}
+
+// TestWorkers: any number of workers gives the same batches, warnings and
+// errors, of whole, damaged and cut-off files.
+func TestWorkers(t *testing.T) {
+	recs := sample(t, 4, 9000, true)
+	var buf bytes.Buffer
+	w, err := NewWriter(&buf, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range recs {
+		if recs[i].ev != nil {
+			err = w.Event(recs[i].ev)
+		} else {
+			err = w.Refs(recs[i].thread, []Ref{recs[i].ref}, []uint64{recs[i].ip})
+		}
+		if err == nil && i%2500 == 2499 {
+			err = w.Flush()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := [][]byte{buf.Bytes(), blocks(t, timed(t))}
+	for i := range 150 { // one flipped bit, then cut
+		data := bytes.Clone(buf.Bytes())
+		at := i * len(data) / 150
+		data[at] ^= 1 << (i % 8)
+		files = append(files, data, buf.Bytes()[:at])
+	}
+	for i, data := range files {
+		want, wantWarnings, wantErr := batches(data)
+		for _, n := range []int{2, 3, 8} {
+			got, warnings, err := batches(data, WithWorkers(n))
+			if !sameError(err, wantErr) || !reflect.DeepEqual(warnings, wantWarnings) {
+				t.Fatalf("file %d, %d workers: %v %q, want %v %q", i, n, err, warnings, wantErr, wantWarnings)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("file %d, %d workers: other batches", i, n)
+			}
+		}
+	}
+}
+
+// TestDecodeErrors: damage that a checksum does not catch is told the same way
+// by serial and parallel reading, with the batches before it.
+func TestDecodeErrors(t *testing.T) {
+	var b blockEncoder
+	b.reset(0)
+	for i := range 10_000 {
+		b.ref(&Ref{VPN: uint64(i % 300), Offset: uint16(i % 4096), Reads: 1 + uint32(i%20), First: Read}, uint64(i), true)
+	}
+	good := b.finish(nil, 0)
+	columns := func(raw []byte, col int) []byte { // the bytes of a column
+		var d blockDecoder
+		if err := d.open(raw); err != nil {
+			t.Fatal(err)
+		}
+		return d.cols[col]
+	}
+	for name, damage := range map[string]func(raw []byte){
+		"undefined symbol": func(raw []byte) { columns(raw, colTokens)[0] = 254 },
+		"lying definition": func(raw []byte) { columns(raw, colSymbols)[1] = 0xff },
+		"no first access":  func(raw []byte) { columns(raw, colSymbols)[1] = metaWrites | byte(Read) },
+		"zero count":       func(raw []byte) { c := columns(raw, colCounts); c[len(c)-1] = 0 },
+		"endless count":    func(raw []byte) { c := columns(raw, colCounts); c[len(c)-1] |= 0x80 },
+		"endless ip":       func(raw []byte) { c := columns(raw, colIPs); c[len(c)-1] |= 0x80 },
+		"more fetches":     func(raw []byte) { columns(raw, colSymbols)[1] = metaExecs | byte(Exec) },
+	} {
+		raw := bytes.Clone(good)
+		damage(raw)
+		var file bytes.Buffer
+		w, err := NewWriter(&file, Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write(w.zw.EncodeAll(raw, nil)); err != nil {
+			t.Fatal(err)
+		}
+		want, _, wantErr := batches(file.Bytes())
+		got, _, err := batches(file.Bytes(), WithWorkers(2))
+		if !errors.Is(wantErr, ErrCorrupt) || !sameError(err, wantErr) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %d batches, %v; serial %d batches, %v", name, len(got), err, len(want), wantErr)
+		}
+	}
+}
+
+// TestCloseEarly: closing in the middle ends every goroutine (goleak looks).
+func TestCloseEarly(t *testing.T) {
+	data := blocks(t, sample(t, 1, 5000, false))
+	for _, n := range []int{0, 1, 7, 30} {
+		r, err := NewReader(bytes.NewReader(data), WithWorkers(4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range n {
+			if _, err := r.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Next(); err == nil || err == io.EOF {
+			t.Errorf("after Close: %v", err)
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("second Close: %v", err)
+		}
+	}
+}
+
+// TestSteadyState: reading allocates nothing per batch, with any number of
+// workers.
+func TestSteadyState(t *testing.T) {
+	var buf bytes.Buffer
+	w, err := NewWriter(&buf, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := make([]Ref, 1<<14)
+	for i := range refs {
+		refs[i] = Ref{VPN: uint64(i * i % 1009), Offset: uint16(i % 4096), Reads: 1 + uint32(i%11), First: Read}
+	}
+	for range 64 {
+		if err := w.Refs(1, refs, nil); err != nil {
+			t.Fatal(err)
+		}
+		e := NewUserCopy(1, UserCopy{Addr: 1, Len: 2})
+		if err := w.Event(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 2} {
+		r, err := NewReader(bytes.NewReader(buf.Bytes()), WithWorkers(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := func() {
+			if _, err := r.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 150 { // more than half of it: every buffer has its size
+			next()
+		}
+		if n := testing.AllocsPerRun(80, next); n != 0 {
+			t.Errorf("%v allocations per batch", n)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
