@@ -8,7 +8,8 @@ import (
 // Config configures a Machine. Start from DefaultConfig.
 type Config struct {
 	Profile     string     // kernel followed: "linux-6.1"
-	Levels      int        // levels of the page table: 4
+	Levels      int        // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
+	Compat      bool       // user addresses are those of 32-bit processes of a 64-bit kernel
 	CPUs        int        // 1 to 64
 	TLB         TLBConfig  // of each CPU
 	FaultAround uint64     // bytes mapped around a read fault, a power of two; PageSize = off
@@ -84,8 +85,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Profile != "linux-6.1":
 		return fmt.Errorf("profile %q: there is linux-6.1", c.Profile)
-	case c.Levels != 4:
-		return fmt.Errorf("%d page-table levels: there are 4", c.Levels)
+	case c.Levels < 2 || c.Levels > 5:
+		return fmt.Errorf("%d page-table levels: there are 2 (i386), 3 (PAE), 4 (x86-64) and 5 (LA57)", c.Levels)
 	case c.CPUs < 1 || c.CPUs > maxCPUs:
 		return fmt.Errorf("%d CPUs: must be 1 to %d", c.CPUs, maxCPUs)
 	case c.FaultAround < PageSize || c.FaultAround > 2<<20 || c.FaultAround&(c.FaultAround-1) != 0:

@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // The fault handler: one decision tree, after Linux 6.1 arch/x86/mm/fault.c:
 // do_user_addr_fault and mm/memory.c:handle_pte_fault.
 //
@@ -113,9 +111,12 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		switch {
 		case below:
 			return nil, FaultSegv, outGrow, 0
-		case v == nil || !v.permits(a):
+		case v == nil || !t.permits(v, a):
 			if !t.settled(list) {
 				continue
+			}
+			if !t.machine.layout.canonical(vpn) {
+				return nil, FaultGP, SIGSEGV, 0
 			}
 			return v, FaultSegv, SIGSEGV, 0
 		}
@@ -136,7 +137,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			}
 		}
 		tab.lock(t)
-		e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
+		e := tab.load(vpn)
 		switch {
 		case e&pteNone != 0: // permitted now, but the entry has yet to follow
 			tab.unlock(t)
@@ -159,6 +160,15 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		}
 		return v, kind, Minor, pages
 	}
+}
+
+// permits says whether a mapping allows the access: where entries cannot forbid
+// fetches, what can be read can be executed.
+func (t *Task) permits(v *vma, a Access) bool {
+	if a == Exec && t.machine.layout.nx == 0 {
+		return v.accessible()
+	}
+	return v.permits(a)
 }
 
 // mapping finds the mapping of a page. below says that there is none but the
@@ -219,7 +229,7 @@ func (t *Task) wantsAnon(v *vma, a Access) bool {
 // to the page cache.
 func (t *Task) unmapped(vpn uint64) bool {
 	tab := t.leaf(vpn)
-	return tab == nil || atomic.LoadUint64(&tab.ptes[vpn&tableMask]) == 0
+	return tab == nil || tab.load(vpn) == 0
 }
 
 // resolve makes the entry e of a page permit the access. It returns the leaf of
@@ -248,10 +258,10 @@ func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, 
 // bits are the flags of an entry of the mapping (vm_page_prot): a shared
 // mapping of memory that needs no notice of its first write is writable at once
 // (mm/mmap.c:vma_wants_writenotify).
-func (v *vma) bits(write bool) uint64 {
+func (t *Task) bits(v *vma, write bool) uint64 {
 	b := pteP | pteA
 	if v.flags&vmExec == 0 {
-		b |= pteNX
+		b |= t.machine.layout.nx
 	}
 	switch {
 	case v.flags&vmWrite == 0:
@@ -269,7 +279,7 @@ func (t *Task) anonymous(v *vma, tab *table, vpn uint64, a Access) (FaultKind, i
 	if a == Write || t.machine.cfg.NoZeroPage {
 		return DemandZero, t.mapAnon(v, tab, vpn)
 	}
-	tab.set(vpn&tableMask, mkPTE(zeroPFN, v.bits(false)))
+	tab.set(vpn, mkPTE(zeroPFN, t.bits(v, false)))
 	return ZeroPage, 1
 }
 
@@ -283,7 +293,7 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if pfn == 0 {
 		return -1
 	}
-	tab.set(vpn&tableMask, mkPTE(pfn, v.bits(true)|pteExclusive))
+	tab.set(vpn, mkPTE(pfn, t.bits(v, true)|pteExclusive))
 	t.space.charge(rssAnon, 1)
 	return 1
 }
@@ -291,21 +301,20 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 // writeProtected is do_wp_page: a page that fork has never shared, or whose
 // other owners are gone, is reused.
 func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
-	i := vpn & tableMask
 	if !v.private() {
-		tab.set(i, e|pteW|pteD|pteA)
+		tab.set(vpn, e|pteW|pteD|pteA)
 		return MkWrite, 0
 	}
 	f := t.machine.frames.at(ptePFN(e))
 	if e&pteExclusive != 0 || f.kind == frameAnon && f.mapcount.Load() == 1 {
-		tab.set(i, e|pteExclusive|pteW|pteD|pteA)
+		tab.set(vpn, e|pteExclusive|pteW|pteD|pteA)
 		return CowReuse, 0
 	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return CowCopy, -1
 	}
-	tab.set(i, mkPTE(pfn, v.bits(true)|pteExclusive))
+	tab.set(vpn, mkPTE(pfn, t.bits(v, true)|pteExclusive))
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
 		t.space.charge(rssAnon, 1)

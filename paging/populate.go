@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // Making pages present before they are touched: MAP_POPULATE, mlock and its
 // kin, MADV_POPULATE_*. All go through present, after Linux 6.1 mm/gup.c:
 // __mm_populate, populate_vma_page_range and __get_user_pages.
@@ -61,6 +59,6 @@ func (t *Task) hasPage(vpn uint64, a Access) bool {
 	if tab == nil {
 		return false
 	}
-	e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
+	e := tab.load(vpn)
 	return e&pteP != 0 && (a != Write || e&pteW != 0)
 }

@@ -17,6 +17,7 @@ type Task struct {
 	last     *vma     // the mapping of the last fault
 	lastList *vmaList // and the list it is of
 	near     [nearTables]nearTable
+	end      uint64    // pages of user addresses
 	locks    lockTrace // held, in builds with invariants
 }
 
@@ -27,7 +28,7 @@ type process struct {
 
 // nearTable remembers where the leaf table of a stretch of pages is.
 type nearTable struct {
-	key   uint64 // page number / 512, plus 1
+	key   uint64 // page number / tableSize, plus 1
 	prune uint64 // Space.prune when it was found
 	t     *table
 }
@@ -147,7 +148,7 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 // outside user memory is refused before anything looks at its number.
 // Precondition: c.mu.
 func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
-	if vpn >= taskSize>>pageShift {
+	if vpn >= t.end {
 		return t.fault(vpn, a)
 	}
 	if c.pending.Load() {
@@ -194,7 +195,7 @@ func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
 	if tab == nil {
 		return 0, false
 	}
-	p := &tab.ptes[vpn&tableMask]
+	p := tab.entry(vpn)
 	for {
 		e := atomic.LoadUint64(p)
 		if e&pteP == 0 || a == Write && e&pteW == 0 || a == Exec && e&pteNX != 0 {
@@ -234,7 +235,7 @@ func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 		a = Write
 	}
 	end := addr + length
-	if end < addr || end > taskSize {
+	if end < addr || end > t.machine.layout.end {
 		return 0, SIGSEGV
 	}
 	c := t.machine.cpus[t.onCPU]

@@ -176,10 +176,11 @@ func (p *twinProc) remap(old, oldN, newN, to uint64) Errno {
 // moveTables is what move_page_tables does to the tables: whole ones change
 // their place, the others get a companion.
 func (p *twinProc) moveTables(from, to, n uint64) {
+	size := uint64(1) << p.w.bits
 	for n > 0 {
-		step := min(n, 512-from%512, 512-to%512)
-		if src := [2]uint64{1, from / 512}; p.tables[src] {
-			if step == 512 && !p.tables[[2]uint64{1, to / 512}] {
+		step := min(n, size-from%size, size-to%size)
+		if src := [2]uint64{1, from / size}; p.tables[src] {
+			if step == size && !p.tables[[2]uint64{1, to / size}] {
 				delete(p.tables, src)
 			}
 			p.makeTables(to)
@@ -219,8 +220,8 @@ func (p *twinProc) fork() *twinProc {
 		if v.wipe || v.anon == nil {
 			continue
 		}
-		for level := uint64(1); level <= 3; level++ { // a table for each of the parent's
-			if t := [2]uint64{level, i >> (9 * level)}; p.tables[t] {
+		for level := uint64(1); level < p.w.levels; level++ { // a table for each of the parent's
+			if t := [2]uint64{level, i >> (p.w.bits * level)}; p.tables[t] {
 				c.tables[t] = true
 			}
 		}

@@ -3,18 +3,20 @@ package paging
 // access is what a program does.
 func (p *twinProc) access(page uint64, a Access) Outcome {
 	v, e := p.vma[page], p.pte[page]
-	if v != nil && v.allows(a) && e != nil && (a != Write || e.write) {
+	if v != nil && p.allows(v, a) && e != nil && (a != Write || e.write) {
 		e.dirty = e.dirty || a == Write
 		return OK
 	}
 	return p.fault(page, a)
 }
 
-func (v *twinVMA) allows(a Access) bool {
-	switch a {
-	case Write:
+// allows says whether an access is permitted; entries of 2 levels cannot forbid
+// fetches.
+func (p *twinProc) allows(v *twinVMA, a Access) bool {
+	switch {
+	case a == Write:
 		return v.prot&ProtWrite != 0
-	case Exec:
+	case a == Exec && p.w.levels > 2:
 		return v.prot&ProtExec != 0
 	}
 	return v.prot != 0
@@ -31,7 +33,10 @@ func (p *twinProc) fault(page uint64, a Access) Outcome {
 
 func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 	v, e := p.vma[page], p.pte[page]
-	if v == nil || !v.allows(a) {
+	if half := p.w.end; v == nil && p.w.levels > 3 && page >= half && page < 1<<52-half {
+		return FaultGP, SIGSEGV // the bits above those translated are not all the same
+	}
+	if v == nil || !p.allows(v, a) {
 		return FaultSegv, SIGSEGV
 	}
 	index := uint64(int64(page) + v.offset)
@@ -75,8 +80,9 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 		return FileShared, Minor
 	}
 	start, end := p.bounds(page)
-	first := max(page/16*16, start, page/512*512)
-	for i := first; i < min(first+16, end, (page/512+1)*512); i++ {
+	size := uint64(1) << p.w.bits
+	first := max(page/16*16, start, page/size*size)
+	for i := first; i < min(first+16, end, (page/size+1)*size); i++ {
 		index := uint64(int64(i) + v.offset)
 		if p.pte[i] != nil || !v.file.shmem && index >= v.file.pages || v.file.shmem && i != page && v.file.frames[index] == nil {
 			continue

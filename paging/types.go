@@ -9,10 +9,6 @@ const (
 	pageMask  = PageSize - 1
 )
 
-// taskSize is the end of user addresses with 4 levels
-// (arch/x86/include/asm/page_64_types.h:TASK_SIZE_MAX).
-const taskSize = 1<<47 - PageSize
-
 // Access is the kind of an access.
 type Access uint8
 
@@ -116,10 +112,11 @@ const (
 	FaultSegv                      // refused: no mapping or not permitted
 	FaultBus                       // refused: beyond the end of the file
 	FaultOOM                       // refused: no frame
+	FaultGP                        // refused: not a canonical address; not a page fault for the processor
 	NumFaultKinds = iota
 )
 
-var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom"}
+var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "not_canonical"}
 
 func (k FaultKind) String() string { return name(faultNames, int(k)) }
 

@@ -14,6 +14,7 @@ import (
 // what makes options of them.
 func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	c := paging.DefaultConfig()
+	fs.IntVar(&c.Levels, "levels", 0, "`levels` of the page table: 2 (i386), 3 (PAE), 4 (x86-64), 5 (LA57); by default 4, and 2 for a trace of i386 programs")
 	fs.IntVar(&c.CPUs, "cpus", c.CPUs, "processors; threads are spread over them in the order they start")
 	tlb := fs.String("tlb", "", "TLB `geometry` of each processor (default "+c.TLB.String()+")")
 	cache := fs.String("page-cache", "warm", "file pages at the start: `warm` (in memory: minor faults) or cold (the first read is a major fault)")
@@ -34,7 +35,11 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 			return replay.Options{}, usagef("--locking: %w", err)
 		}
 		c.FaultAround = uint64(*around)
-		if err := c.Validate(); err != nil {
+		checked := c
+		if checked.Levels == 0 {
+			checked.Levels = 4 // chosen when the trace is known
+		}
+		if err := checked.Validate(); err != nil {
 			return replay.Options{}, usageError{err}
 		}
 		return replay.Options{Model: c}, nil
