@@ -30,6 +30,10 @@
 //   - The fault tree (fault.go): zero page and zeroed frame, private and shared
 //     file mappings with fault-around (filemap.go), copy-on-write with reuse and
 //     copy, stack growth (stack.go), SIGSEGV and SIGBUS.
+//   - get_user_pages (gup.go) with write, force, dump and pin, partial counts and a
+//     pending SIGKILL, and what is built on it: populating and locking
+//     (populate.go), process_vm_readv and process_vm_writev, access by a
+//     debugger, core dumps; the vsyscall page.
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
@@ -104,8 +108,12 @@
 //     from the beginning, not four), and all memory is low memory. With Compat on
 //     2 or 3 levels addresses reach up to where a 64-bit kernel lets them, so that
 //     what was recorded there fits.
-//   - Differs from Linux: the vsyscall page is outside user memory and refuses
-//     every access; the kernel emulates its calls.
+//   - Differs from Linux: a read of the vsyscall page, where one is permitted, does
+//     not go through the TLB; a fetch is taken for a call that the kernel emulates,
+//     wherever in the page it is, and what that call touches is left out.
+//   - Differs from Linux: [Task.ProcessVM] and [Task.AccessRemote] do not ask
+//     whether the one process may trace the other (EPERM, ESRCH), and pages are
+//     held for no longer than the call that made them present.
 //   - Differs from Linux: the root of the page table is not counted, as VmPTE
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.

@@ -57,7 +57,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	for out >= outGrow {
 		if out == outBusy {
 			v.file.await(t)
-		} else if !t.growStack(vpn << pageShift) {
+		} else if t.gup != 0 || !t.growStack(vpn<<pageShift) {
 			v, kind, out = nil, FaultSegv, SIGSEGV
 			break
 		}
@@ -71,7 +71,11 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		t.stats.major++
 	}
 	if f := t.machine.onFault; f != nil {
-		info := FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
+		who := t
+		if t.actor != nil {
+			who = t.actor
+		}
+		info := FaultInfo{Task: who, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
 		if v != nil {
 			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
 		}
@@ -139,7 +143,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		tab.lock(t)
 		e := tab.load(vpn)
 		switch {
-		case e&pteNone != 0: // permitted now, but the entry has yet to follow
+		case e&pteNone != 0 && v.accessible(): // permitted now, but the entry has yet to follow
 			tab.unlock(t)
 			t.settled(list)
 			continue
@@ -165,6 +169,9 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 // permits says whether a mapping allows the access: where entries cannot forbid
 // fetches, what can be read can be executed.
 func (t *Task) permits(v *vma, a Access) bool {
+	if t.gup != 0 {
+		return v.checkGUP(t.gup) == 0
+	}
 	if a == Exec && t.machine.layout.nx == 0 {
 		return v.accessible()
 	}
@@ -238,7 +245,10 @@ func (t *Task) unmapped(vpn uint64) bool {
 // the file; e is empty or present.
 func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, int) {
 	switch {
-	case e&pteP != 0:
+	case e&(pteP|pteNone) != 0: // pteNone: for getUserPages
+		if t.gup&gupUnshare != 0 {
+			return t.unshare(v, tab, vpn, e)
+		}
 		if a == Write && e&pteW == 0 {
 			return t.writeProtected(v, tab, vpn, e)
 		}
@@ -263,12 +273,14 @@ func (t *Task) bits(v *vma, write bool) uint64 {
 	if v.flags&vmExec == 0 {
 		b |= t.machine.layout.nx
 	}
-	switch {
-	case v.flags&vmWrite == 0:
-	case write:
-		b |= pteW | pteD
-	case v.flags&vmShared != 0 && v.file != nil && v.file.shmem:
-		b |= pteW
+	if write {
+		b |= pteD
+	}
+	if v.flags&vmWrite != 0 && (write || v.flags&vmShared != 0 && v.file != nil && v.file.shmem) {
+		b |= pteW // maybe_mkwrite
+	}
+	if !v.accessible() {
+		return b&^pteP | pteNone | pteNX
 	}
 	return b
 }
@@ -293,7 +305,8 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if pfn == 0 {
 		return -1
 	}
-	tab.set(vpn, mkPTE(pfn, t.bits(v, true)|pteExclusive))
+	// zeroed memory that may not be written is not dirty (do_anonymous_page)
+	tab.set(vpn, mkPTE(pfn, t.bits(v, v.file != nil || v.flags&vmWrite != 0)|pteExclusive))
 	t.space.charge(rssAnon, 1)
 	return 1
 }
@@ -307,7 +320,11 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 	}
 	f := t.machine.frames.at(ptePFN(e))
 	if e&pteExclusive != 0 || f.kind == frameAnon && f.mapcount.Load() == 1 {
-		tab.set(vpn, e|pteExclusive|pteW|pteD|pteA)
+		e |= pteExclusive | pteD | pteA
+		if v.flags&vmWrite != 0 {
+			e |= pteW
+		}
+		tab.set(vpn, e)
 		return CowReuse, 0
 	}
 	pfn := t.frames.alloc(frameAnon, 1)

@@ -255,5 +255,8 @@ func (t *Task) willNeed(v *vma, start, end uint64) Errno {
 	return 0
 }
 
-func (t *Task) populateRead(v *vma, start, end uint64) Errno  { return t.present(start, end, Read) }
-func (t *Task) populateWrite(v *vma, start, end uint64) Errno { return t.present(start, end, Write) }
+// populateRead and populateWrite are faultin_vma_page_range: nothing is forced.
+func (t *Task) populateRead(v *vma, start, end uint64) Errno { return t.present(start, end, 0) }
+func (t *Task) populateWrite(v *vma, start, end uint64) Errno {
+	return t.present(start, end, gupWrite)
+}

@@ -14,7 +14,7 @@ const (
 
 // Mlock locks the pages of a range and makes them present (do_mlock). Errors:
 // EINVAL (the range wraps), ENOMEM (a hole, what came before it is locked; the
-// limit; pages that cannot be made present), EAGAIN (no frame).
+// limit; pages that cannot be made present), EAGAIN (no frame), EINTR (Task.Kill).
 func (t *Task) Mlock(addr, length uint64) Errno { return t.Mlock2(addr, length, 0) }
 
 // Mlock2 is Mlock; with MLOCK_ONFAULT nothing is made present. Errors: as Mlock,
@@ -38,13 +38,14 @@ func (t *Task) Mlock2(addr, length uint64, flags int) Errno {
 	if errno != 0 {
 		return errno
 	}
-	switch t.populate(start, start+size, true) { // __mlock_posix_error_return
+	switch errno := t.populate(start, start+size, true); errno { // __mlock_posix_error_return
 	case EFAULT:
 		return ENOMEM
 	case ENOMEM:
 		return EAGAIN
+	default:
+		return errno
 	}
-	return 0
 }
 
 // Munlock unlocks the pages of a range. Errors: EINVAL (the range wraps), ENOMEM

@@ -24,6 +24,8 @@ func testAgainstTwin(t *testing.T, levels int) {
 			"access":   w.access,
 			"stray":    w.stray,
 			"sweep":    w.sweep,
+			"debug":    w.debug,
+			"vm":       w.vm,
 			"mmap":     w.mmap,
 			"munmap":   w.munmap,
 			"mprotect": w.mprotect,
@@ -174,6 +176,42 @@ func (d *duel) sweep(t *rapid.T) {
 	a := drawAccess(t)
 	for i := start; i < start+n; i++ {
 		same(t, fmt.Sprintf("sweep, page %#x", i), p.real.Access(i*PageSize, a), p.access(i, a))
+	}
+}
+
+func (d *duel) debug(t *rapid.T) {
+	by, p := d.proc(t), d.proc(t)
+	page, ok := d.mapped(t, p)
+	if !ok {
+		return
+	}
+	write := rapid.Bool().Draw(t, "write")
+	same(t, "ptrace", by.real.AccessRemote(p.real, page*PageSize, 8, write) == 8, p.debug(by, page, write, true, false))
+}
+
+func (d *duel) vm(t *rapid.T) {
+	by, p := d.proc(t), d.proc(t)
+	start, n := d.span(t)
+	if page, ok := d.mapped(t, p); ok {
+		start = page
+	}
+	write := rapid.Bool().Draw(t, "write")
+	// the local end is a page of the heap, which is there and writable
+	by.real.Brk((d.heap + 70) * PageSize)
+	by.brkTo(d.heap + 70)
+	for i := range min(n, 60) {
+		a := Write
+		if write {
+			a = Read
+		}
+		want := uint64(PageSize)
+		if !p.debug(by, start+i, write, false, true) {
+			want = 0
+		} else {
+			by.access(d.heap+i, a)
+		}
+		got, _ := by.real.ProcessVM(p.real, (d.heap+i)*PageSize, (start+i)*PageSize, PageSize, write)
+		same(t, "process_vm", got, want)
 	}
 }
 

@@ -18,12 +18,15 @@ type Task struct {
 	lastList *vmaList // and the list it is of
 	near     [nearTables]nearTable
 	end      uint64    // pages of user addresses
+	gup      gupFlags  // of the fault at hand, 0 for one of the program
+	actor    *Task     // for whom this task acts on another's address space, nil = itself
 	locks    lockTrace // held, in builds with invariants
 }
 
 // process is what the threads of a process share beside the address space.
 type process struct {
 	threads map[*Task]struct{} // Machine.tasksMu
+	killed  atomic.Bool        // SIGKILL is pending
 }
 
 // nearTable remembers where the leaf table of a stretch of pages is.
@@ -149,7 +152,7 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 // Precondition: c.mu.
 func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
 	if vpn >= t.end {
-		return t.fault(vpn, a)
+		return t.beyond(vpn, a)
 	}
 	if c.pending.Load() {
 		c.apply()
@@ -172,6 +175,14 @@ func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
 			c.apply()
 		}
 	}
+}
+
+// beyond performs an access beyond user memory, where only the vsyscall page is.
+func (t *Task) beyond(vpn uint64, a Access) Outcome {
+	if t.machine.gateAllows(vpn, a) {
+		return OK
+	}
+	return t.fault(vpn, a)
 }
 
 func entryTLB(e uint64) tlbEntry {
@@ -227,7 +238,9 @@ func (t *Task) leaf(vpn uint64) *table {
 }
 
 // Copy is the kernel reading or writing length bytes of user memory at addr for
-// the task (copy_from_user, copy_to_user): it faults pages in as the task would.
+// the task (copy_from_user, copy_to_user): it uses the task's addresses and faults
+// pages in as the task would, so that a protection holds for it too; other
+// than getUserPages, see gup.go.
 // It returns how many bytes it reached, and the outcome that stopped it.
 func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 	a := Read

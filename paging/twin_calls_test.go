@@ -2,9 +2,15 @@ package paging
 
 import "slices"
 
-// populate makes pages present as mlock does; false when it has to stop.
+// populate makes pages present as mlock does; false when it has to stop. A page
+// that cannot be had is tried twice where others of its mapping came before it:
+// get_user_pages returns their number, and is called again for the rest.
 func (p *twinProc) populate(start, end uint64) bool {
+	first := start
 	for i := start; i < end; i++ {
+		if p.vma[i] != p.vma[first] {
+			first = i
+		}
 		v := p.vma[i]
 		if v == nil {
 			continue
@@ -20,6 +26,9 @@ func (p *twinProc) populate(start, end uint64) bool {
 			continue
 		}
 		if p.fault(i, a).Fatal() {
+			if i > first {
+				p.fault(i, a)
+			}
 			return false
 		}
 	}
@@ -99,6 +108,9 @@ func (p *twinProc) adviseOne(v *twinVMA, start, end uint64, adv int) Errno {
 				continue
 			}
 			if p.fault(i, a).Fatal() {
+				if i > start {
+					p.fault(i, a)
+				}
 				return EFAULT
 			}
 		}

@@ -32,13 +32,19 @@ func (p *twinProc) fault(page uint64, a Access) Outcome {
 }
 
 func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
-	v, e := p.vma[page], p.pte[page]
+	v := p.vma[page]
 	if half := p.w.end; v == nil && p.w.levels > 3 && page >= half && page < 1<<52-half {
 		return FaultGP, SIGSEGV // the bits above those translated are not all the same
 	}
 	if v == nil || !p.allows(v, a) {
 		return FaultSegv, SIGSEGV
 	}
+	return p.take(page, a)
+}
+
+// take is the fault of an access that is permitted, or forced.
+func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
+	v, e := p.vma[page], p.pte[page]
 	index := uint64(int64(page) + v.offset)
 	if v.file != nil && !v.file.shmem && index >= v.file.pages {
 		return FaultBus, SIGBUS
@@ -53,7 +59,7 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 			e.write, e.dirty = true, true
 			return MkWrite, Minor
 		case e.unique || e.f.kind == rssAnon && e.f != p.w.zero && e.f.maps == 1:
-			e.write, e.dirty, e.unique = true, true, true
+			e.write, e.dirty, e.unique = v.prot&ProtWrite != 0, true, true
 			return CowReuse, Minor
 		}
 		kind := CowCopy
@@ -61,18 +67,18 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 			kind = CowZero
 		}
 		p.dropPTE(page)
-		p.own(page)
+		p.own(page, true)
 		return kind, Minor
 	}
 	switch {
 	case v.file == nil && a == Write:
-		p.own(page)
+		p.own(page, false)
 		return DemandZero, Minor
 	case v.file == nil:
 		p.set(page, p.w.zero, false)
 		return ZeroPage, Minor
 	case a == Write && !v.shared:
-		p.own(page)
+		p.own(page, false)
 		return FileCOW, Minor
 	case a == Write:
 		p.set(page, v.file.frame(index), true)
@@ -124,7 +130,10 @@ func (p *twinProc) set(page uint64, f *twinFrame, write bool) {
 	p.pte[page] = &twinPTE{f: f, write: write}
 }
 
-func (p *twinProc) own(page uint64) {
-	p.set(page, &twinFrame{kind: rssAnon}, true)
-	p.pte[page].dirty, p.pte[page].unique = true, true
+// own gives a page a frame of its own, in place of another if cow.
+func (p *twinProc) own(page uint64, cow bool) {
+	v := p.vma[page]
+	write := v.prot&ProtWrite != 0
+	p.set(page, &twinFrame{kind: rssAnon}, write)
+	p.pte[page].dirty, p.pte[page].unique = write || v.file != nil || cow, true
 }
