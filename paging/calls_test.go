@@ -46,9 +46,9 @@ func TestMmapErrors(t *testing.T) {
 		{"growing down and a file", MmapArgs{Len: 1, Flags: MapPrivate | MapGrowsDown, File: f}, EINVAL},
 		{"end of the file offset (file_mmap_ok)", MmapArgs{Len: PageSize, Flags: MapPrivate, File: f, Offset: 1<<63 - PageSize}, EOVERFLOW},
 		{"fixed and unaligned (get_unmapped_area)", MmapArgs{Addr: 1<<20 + 1, Len: 1, Flags: anon | MapFixed}, EINVAL},
-		{"fixed, unaligned and outside: outside comes first", MmapArgs{Addr: taskSize + 1, Len: 1, Flags: anon | MapFixed}, ENOMEM},
-		{"fixed at the very end", MmapArgs{Addr: taskSize - PageSize, Len: PageSize, Flags: anon | MapFixed}, 0},
-		{"fixed beyond the end", MmapArgs{Addr: taskSize, Len: PageSize, Flags: anon | MapFixed}, ENOMEM},
+		{"fixed, unaligned and outside: outside comes first", MmapArgs{Addr: window64 + 1, Len: 1, Flags: anon | MapFixed}, ENOMEM},
+		{"fixed at the very end", MmapArgs{Addr: window64 - PageSize, Len: PageSize, Flags: anon | MapFixed}, 0},
+		{"fixed beyond the end", MmapArgs{Addr: window64, Len: PageSize, Flags: anon | MapFixed}, ENOMEM},
 		{"fixed below vm.mmap_min_addr (security_mmap_addr)", MmapArgs{Addr: PageSize, Len: PageSize, Flags: anon | MapFixed}, EPERM},
 		{"MAP_FIXED_NOREPLACE on something", MmapArgs{Addr: page(7), Len: 2 * PageSize, Flags: anon | MapFixedNoReplace}, EEXIST},
 		{"MAP_FIXED_NOREPLACE beside it", MmapArgs{Addr: page(8), Len: PageSize, Flags: anon | MapFixedNoReplace}, 0},
@@ -100,8 +100,8 @@ func TestPlacement(t *testing.T) {
 	if got, _ := tk.Mmap(MmapArgs{Len: base/2 + 64<<20, Prot: rw, Flags: anon}); got != base/2&^pageMask+PageSize {
 		t.Errorf("bottom up: %#x, want just above the mapping in the middle", got)
 	}
-	if mmapBottomUp != 0x2aaaaaaab000 {
-		t.Errorf("TASK_UNMAPPED_BASE is %#x", uint64(mmapBottomUp))
+	if tk.machine.layout.bottomUp != 0x2aaaaaaab000 {
+		t.Errorf("TASK_UNMAPPED_BASE is %#x", tk.machine.layout.bottomUp)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestMunmapErrors(t *testing.T) { // do_mas_munmap
 		{"unaligned", page(0) + 1, PageSize, EINVAL},
 		{"length 0", page(0), 0, EINVAL},
 		{"length that rounds up to 0", page(0), 1<<64 - 1, EINVAL},
-		{"outside", taskSize - PageSize, 2 * PageSize, EINVAL},
+		{"outside", window64 - PageSize, 2 * PageSize, EINVAL},
 		{"nothing there", far, PageSize, 0},
 		{"a length of less than a page", page(7), 1, 0},
 		{"over holes", page(0), 64 * PageSize, 0},
@@ -184,7 +184,7 @@ func TestMremapErrors(t *testing.T) { // mremap, mremap_to, vma_to_resize
 		{what: "old length 0, private", old: page(0), newLen: PageSize, flags: mremapMayMove, want: EINVAL},
 		{what: "overlap", old: page(0), oldLen: 2 * PageSize, newLen: 2 * PageSize, flags: both, to: page(1), want: EINVAL},
 		{what: "unaligned new address", old: page(0), oldLen: PageSize, newLen: PageSize, flags: both, to: far + 1, want: EINVAL},
-		{what: "new address outside", old: page(0), oldLen: PageSize, newLen: PageSize, flags: both, to: taskSize, want: EINVAL},
+		{what: "new address outside", old: page(0), oldLen: PageSize, newLen: PageSize, flags: both, to: window64, want: EINVAL},
 		{what: "new address below vm.mmap_min_addr", old: page(0), oldLen: PageSize, newLen: PageSize, flags: both, to: PageSize, want: EPERM},
 		{what: "no room to grow", old: page(0), oldLen: 8 * PageSize, newLen: 17 * PageSize, want: ENOMEM},
 		{what: "not at its end: may not move", old: page(0), oldLen: 4 * PageSize, newLen: 5 * PageSize, want: ENOMEM},

@@ -56,7 +56,7 @@ type checker struct {
 func (c *checker) space(s *Space) error {
 	var end uint64
 	for _, v := range s.list() {
-		if v.start < end || v.start >= v.end || (v.start|v.end)&pageMask != 0 || v.end > taskSize {
+		if v.start < end || v.start >= v.end || (v.start|v.end)&pageMask != 0 || v.end > c.m.layout.end {
 			return fmt.Errorf("mapping %#x-%#x after %#x", v.start, v.end, end)
 		}
 		end = v.end
@@ -110,7 +110,7 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 	if v == nil {
 		return fmt.Errorf("entry %#x of page %#x outside of all mappings", e, vpn)
 	}
-	if e&pteP != 0 && (e&pteW != 0 && v.flags&vmWrite == 0 || e&pteNX == 0 && v.flags&vmExec == 0) || e&pteP != 0 != v.accessible() {
+	if e&pteP != 0 && (e&pteW != 0 && v.flags&vmWrite == 0 || e&pteNX == 0 && v.flags&vmExec == 0 && c.m.layout.nx != 0) || e&pteP != 0 != v.accessible() {
 		return fmt.Errorf("entry %#x of page %#x does not suit its mapping %s %v", e, vpn, v.Name(), v.prot())
 	}
 	f := c.m.frames.at(ptePFN(e))
@@ -238,7 +238,7 @@ func (c *checker) tlbs() error {
 			}
 			var pte uint64
 			if t := s.table.find(vpn); t != nil {
-				pte = atomic.LoadUint64(&t.ptes[vpn&tableMask])
+				pte = t.load(vpn)
 			}
 			have := entryTLB(pte)
 			if pte&pteP == 0 || have.pfn != e.pfn || e.flags&^have.flags != 0 {

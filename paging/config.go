@@ -7,15 +7,17 @@ import (
 
 // Config configures a Machine. Start from DefaultConfig.
 type Config struct {
-	Profile     string     // kernel followed: "linux-6.1"
-	Levels      int        // levels of the page table: 4
-	CPUs        int        // 1 to 64
-	TLB         TLBConfig  // of each CPU
-	FaultAround uint64     // bytes mapped around a read fault, a power of two; PageSize = off
-	Cache       CacheState // of file pages before the run
-	Locking     Locking    // of faults
-	NoZeroPage  bool       // reads of fresh anonymous memory get a frame of their own (mm_forbids_zeropage)
-	LockedLimit uint64     // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
+	Profile     string       // kernel followed: "linux-6.1"
+	Levels      int          // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
+	Compat      bool         // user addresses are those of 32-bit processes of a 64-bit kernel
+	CPUs        int          // 1 to 64
+	TLB         TLBConfig    // of each CPU
+	FaultAround uint64       // bytes mapped around a read fault, a power of two; PageSize = off
+	Cache       CacheState   // of file pages before the run
+	Locking     Locking      // of faults
+	NoZeroPage  bool         // reads of fresh anonymous memory get a frame of their own (mm_forbids_zeropage)
+	Vsyscall    VsyscallMode // of the vsyscall page; the kernel's default is xonly (CONFIG_LEGACY_VSYSCALL_XONLY)
+	LockedLimit uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 
 // NoLimit is a limit that nothing reaches (RLIM_INFINITY).
@@ -84,14 +86,14 @@ func (c Config) Validate() error {
 	switch {
 	case c.Profile != "linux-6.1":
 		return fmt.Errorf("profile %q: there is linux-6.1", c.Profile)
-	case c.Levels != 4:
-		return fmt.Errorf("%d page-table levels: there are 4", c.Levels)
+	case c.Levels < 2 || c.Levels > 5:
+		return fmt.Errorf("%d page-table levels: there are 2 (i386), 3 (PAE), 4 (x86-64) and 5 (LA57)", c.Levels)
 	case c.CPUs < 1 || c.CPUs > maxCPUs:
 		return fmt.Errorf("%d CPUs: must be 1 to %d", c.CPUs, maxCPUs)
 	case c.FaultAround < PageSize || c.FaultAround > 2<<20 || c.FaultAround&(c.FaultAround-1) != 0:
 		return fmt.Errorf("fault-around of %d bytes: must be a power of two from 4 KiB (off) to 2 MiB", c.FaultAround)
-	case int(c.Cache) >= len(cacheNames) || int(c.Locking) >= len(lockingNames):
-		return fmt.Errorf("page cache or locking out of range")
+	case int(c.Cache) >= len(cacheNames) || int(c.Locking) >= len(lockingNames) || int(c.Vsyscall) >= len(vsyscallNames):
+		return fmt.Errorf("page cache, locking or vsyscall page out of range")
 	}
 	return c.TLB.Validate()
 }

@@ -1,5 +1,4 @@
-// Package paging models the memory manager of Linux 6.1 on x86-64 with four-level
-// page tables: address spaces and their mappings, page tables, page faults,
+// Package paging models the memory manager of Linux 6.1 on x86: address spaces and their mappings, page tables, page faults,
 // copy-on-write, the page cache, and the TLBs of several CPUs. It counts what a
 // kernel and a processor would do; it holds no contents of memory.
 //
@@ -25,9 +24,16 @@
 //     (mmap.go, placement in place.go), brk, mprotect (protect.go), mremap,
 //     madvise, msync, mlock and its kin (mlock.go), fork, clone, vfork, exec,
 //     exit (process.go).
+//   - Page tables of 2 (i386), 3 (PAE), 4 (x86-64) and 5 levels (LA57) by one
+//     walker (pagetable.go), and the end of user memory and the places of
+//     mappings that go with each (layout.go, place.go).
 //   - The fault tree (fault.go): zero page and zeroed frame, private and shared
 //     file mappings with fault-around (filemap.go), copy-on-write with reuse and
 //     copy, stack growth (stack.go), SIGSEGV and SIGBUS.
+//   - get_user_pages (gup.go) with write, force, dump and pin, partial counts and a
+//     pending SIGKILL, and what is built on it: populating and locking
+//     (populate.go), process_vm_readv and process_vm_writev, access by a
+//     debugger, core dumps; the vsyscall page.
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
@@ -39,8 +45,7 @@
 // # Not covered
 //
 // Reclaim, swap, memory limits, writeback by age; huge pages, transparent or
-// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; 32-bit
-// processes and five-level tables; memfd, shmat, remap_file_pages; lazy TLB mode
+// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; memfd, shmat, remap_file_pages; lazy TLB mode
 // and kernel threads; page-walk caches; time.
 //
 // # Concurrency
@@ -93,8 +98,22 @@
 //     is refused at once; access_error lets the first one map the page.
 //   - Differs from Linux: pages of the vdso and of vvar are mapped but not
 //     resident; the vdso's count as file pages there.
-//   - Differs from Linux: the vsyscall page is outside user memory and refuses
-//     every access; the kernel emulates its calls.
+//   - An access to an address that is not canonical is a general protection fault
+//     to the processor, not a page fault. It is a fault kind of its own here
+//     ([FaultGP]), so that it is seen; the outcome, SIGSEGV, is the same.
+//   - Differs from Linux: all processes of a machine have the same layout; with
+//     [Config.Compat] there are no 64-bit ones.
+//   - Differs from Linux: where 32-bit kernels are concerned, only CONFIG_VMSPLIT_3G
+//     is there, page table isolation is off (PAE has three directories of its own
+//     from the beginning, not four), and all memory is low memory. With Compat on
+//     2 or 3 levels addresses reach up to where a 64-bit kernel lets them, so that
+//     what was recorded there fits.
+//   - Differs from Linux: a read of the vsyscall page, where one is permitted, does
+//     not go through the TLB; a fetch is taken for a call that the kernel emulates,
+//     wherever in the page it is, and what that call touches is left out.
+//   - Differs from Linux: [Task.ProcessVM] and [Task.AccessRemote] do not ask
+//     whether the one process may trace the other (EPERM, ESRCH), and pages are
+//     held for no longer than the call that made them present.
 //   - Differs from Linux: the root of the page table is not counted, as VmPTE
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.

@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // The fault handler: one decision tree, after Linux 6.1 arch/x86/mm/fault.c:
 // do_user_addr_fault and mm/memory.c:handle_pte_fault.
 //
@@ -59,7 +57,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	for out >= outGrow {
 		if out == outBusy {
 			v.file.await(t)
-		} else if !t.growStack(vpn << pageShift) {
+		} else if t.gup != 0 || !t.growStack(vpn<<pageShift) {
 			v, kind, out = nil, FaultSegv, SIGSEGV
 			break
 		}
@@ -73,7 +71,11 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		t.stats.major++
 	}
 	if f := t.machine.onFault; f != nil {
-		info := FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
+		who := t
+		if t.actor != nil {
+			who = t.actor
+		}
+		info := FaultInfo{Task: who, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
 		if v != nil {
 			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
 		}
@@ -113,9 +115,12 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		switch {
 		case below:
 			return nil, FaultSegv, outGrow, 0
-		case v == nil || !v.permits(a):
+		case v == nil || !t.permits(v, a):
 			if !t.settled(list) {
 				continue
+			}
+			if !t.machine.layout.canonical(vpn) {
+				return nil, FaultGP, SIGSEGV, 0
 			}
 			return v, FaultSegv, SIGSEGV, 0
 		}
@@ -136,9 +141,9 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			}
 		}
 		tab.lock(t)
-		e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
+		e := tab.load(vpn)
 		switch {
-		case e&pteNone != 0: // permitted now, but the entry has yet to follow
+		case e&pteNone != 0 && v.accessible(): // permitted now, but the entry has yet to follow
 			tab.unlock(t)
 			t.settled(list)
 			continue
@@ -159,6 +164,18 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		}
 		return v, kind, Minor, pages
 	}
+}
+
+// permits says whether a mapping allows the access: where entries cannot forbid
+// fetches, what can be read can be executed.
+func (t *Task) permits(v *vma, a Access) bool {
+	if t.gup != 0 {
+		return v.checkGUP(t.gup) == 0
+	}
+	if a == Exec && t.machine.layout.nx == 0 {
+		return v.accessible()
+	}
+	return v.permits(a)
 }
 
 // mapping finds the mapping of a page. below says that there is none but the
@@ -219,7 +236,7 @@ func (t *Task) wantsAnon(v *vma, a Access) bool {
 // to the page cache.
 func (t *Task) unmapped(vpn uint64) bool {
 	tab := t.leaf(vpn)
-	return tab == nil || atomic.LoadUint64(&tab.ptes[vpn&tableMask]) == 0
+	return tab == nil || tab.load(vpn) == 0
 }
 
 // resolve makes the entry e of a page permit the access. It returns the leaf of
@@ -228,7 +245,10 @@ func (t *Task) unmapped(vpn uint64) bool {
 // the file; e is empty or present.
 func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, int) {
 	switch {
-	case e&pteP != 0:
+	case e&(pteP|pteNone) != 0: // pteNone: for getUserPages
+		if t.gup&gupUnshare != 0 {
+			return t.unshare(v, tab, vpn, e)
+		}
 		if a == Write && e&pteW == 0 {
 			return t.writeProtected(v, tab, vpn, e)
 		}
@@ -248,17 +268,19 @@ func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, 
 // bits are the flags of an entry of the mapping (vm_page_prot): a shared
 // mapping of memory that needs no notice of its first write is writable at once
 // (mm/mmap.c:vma_wants_writenotify).
-func (v *vma) bits(write bool) uint64 {
+func (t *Task) bits(v *vma, write bool) uint64 {
 	b := pteP | pteA
 	if v.flags&vmExec == 0 {
-		b |= pteNX
+		b |= t.machine.layout.nx
 	}
-	switch {
-	case v.flags&vmWrite == 0:
-	case write:
-		b |= pteW | pteD
-	case v.flags&vmShared != 0 && v.file != nil && v.file.shmem:
-		b |= pteW
+	if write {
+		b |= pteD
+	}
+	if v.flags&vmWrite != 0 && (write || v.flags&vmShared != 0 && v.file != nil && v.file.shmem) {
+		b |= pteW // maybe_mkwrite
+	}
+	if !v.accessible() {
+		return b&^pteP | pteNone | pteNX
 	}
 	return b
 }
@@ -269,7 +291,7 @@ func (t *Task) anonymous(v *vma, tab *table, vpn uint64, a Access) (FaultKind, i
 	if a == Write || t.machine.cfg.NoZeroPage {
 		return DemandZero, t.mapAnon(v, tab, vpn)
 	}
-	tab.set(vpn&tableMask, mkPTE(zeroPFN, v.bits(false)))
+	tab.set(vpn, mkPTE(zeroPFN, t.bits(v, false)))
 	return ZeroPage, 1
 }
 
@@ -283,7 +305,8 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if pfn == 0 {
 		return -1
 	}
-	tab.set(vpn&tableMask, mkPTE(pfn, v.bits(true)|pteExclusive))
+	// zeroed memory that may not be written is not dirty (do_anonymous_page)
+	tab.set(vpn, mkPTE(pfn, t.bits(v, v.file != nil || v.flags&vmWrite != 0)|pteExclusive))
 	t.space.charge(rssAnon, 1)
 	return 1
 }
@@ -291,21 +314,24 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 // writeProtected is do_wp_page: a page that fork has never shared, or whose
 // other owners are gone, is reused.
 func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
-	i := vpn & tableMask
 	if !v.private() {
-		tab.set(i, e|pteW|pteD|pteA)
+		tab.set(vpn, e|pteW|pteD|pteA)
 		return MkWrite, 0
 	}
 	f := t.machine.frames.at(ptePFN(e))
 	if e&pteExclusive != 0 || f.kind == frameAnon && f.mapcount.Load() == 1 {
-		tab.set(i, e|pteExclusive|pteW|pteD|pteA)
+		e |= pteExclusive | pteD | pteA
+		if v.flags&vmWrite != 0 {
+			e |= pteW
+		}
+		tab.set(vpn, e)
 		return CowReuse, 0
 	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return CowCopy, -1
 	}
-	tab.set(i, mkPTE(pfn, v.bits(true)|pteExclusive))
+	tab.set(vpn, mkPTE(pfn, t.bits(v, true)|pteExclusive))
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
 		t.space.charge(rssAnon, 1)

@@ -216,9 +216,9 @@ func TestRefused(t *testing.T) {
 		want Outcome
 	}{
 		{"no mapping", 0x1000, Read, SIGSEGV},
-		{"the end of user memory", taskSize, Read, SIGSEGV},
+		{"the end of user memory", window64, Read, SIGSEGV},
 		{"a kernel address whose low bits are mapped", ro | 0xffff<<48, Read, SIGSEGV},
-		{"vsyscall", 0xffffffffff600000, Exec, SIGSEGV},
+		{"read of vsyscall", 0xffffffffff600000, Read, SIGSEGV},
 		{"write to read-only", ro, Write, SIGSEGV},
 		{"fetch from no-exec", ro, Exec, SIGSEGV},
 		{"PROT_NONE", none, Read, SIGSEGV},

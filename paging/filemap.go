@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // mapFile is do_read_fault: it maps the page and, around it, every page that is
 // in the cache and not mapped. The window (mm/memory.c:do_fault_around) begins
 // at the page's aligned window or at the mapping, whichever is later, is
@@ -12,8 +10,8 @@ import "sync/atomic"
 // -1 when there was no frame. Precondition: tab.mu.
 func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 	window := t.machine.cfg.FaultAround >> pageShift
-	first := max(vpn&^(window-1), v.first(), vpn&^tableMask)
-	last := min(first+window, v.last(), vpn&^tableMask+tableSize)
+	first := max(vpn&^(window-1), v.first(), vpn&^(tab.pages()-1))
+	last := min(first+window, v.last(), vpn&^(tab.pages()-1)+tab.pages())
 	index := v.index(first)
 	if left := v.file.pages() - index; left < last-first {
 		last = first + left
@@ -22,11 +20,11 @@ func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 		return -1
 	}
 	skip := v.file.aroundSkips(index, last-first)
-	bits := v.bits(false)
+	bits := t.bits(v, false)
 	mapped := 0
 	for p := first; p < last; p++ {
 		i := index + p - first
-		if p != vpn && (atomic.LoadUint64(&tab.ptes[p&tableMask]) != 0 || skip[(p-first)/64]>>((p-first)%64)&1 != 0 || !v.file.resident(i)) {
+		if p != vpn && (tab.load(p) != 0 || skip[(p-first)/64]>>((p-first)%64)&1 != 0 || !v.file.resident(i)) {
 			continue
 		}
 		pfn := v.file.frame(t, i)
@@ -34,7 +32,7 @@ func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 			break
 		}
 		t.machine.frames.at(pfn).mapcount.Add(1)
-		tab.set(p&tableMask, mkPTE(pfn, bits))
+		tab.set(p, mkPTE(pfn, bits))
 		mapped++
 	}
 	t.space.charge(v.file.rss(), int64(mapped))
@@ -56,7 +54,7 @@ func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
 		return -1
 	}
 	t.machine.frames.at(pfn).mapcount.Add(1)
-	tab.set(vpn&tableMask, mkPTE(pfn, v.bits(true)))
+	tab.set(vpn, mkPTE(pfn, t.bits(v, true)))
 	t.space.charge(v.file.rss(), 1)
 	return 1
 }
@@ -66,6 +64,6 @@ func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
 // vvar do not (they are mapped by frame number, without a struct page). The
 // model gives neither a frame and counts neither. Precondition: tab.mu.
 func (t *Task) mapSpecial(v *vma, tab *table, vpn uint64) int {
-	tab.set(vpn&tableMask, mkPTE(zeroPFN, v.bits(false)&^pteW))
+	tab.set(vpn, mkPTE(zeroPFN, t.bits(v, false)&^pteW))
 	return 1
 }

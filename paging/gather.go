@@ -12,6 +12,7 @@ type gather struct {
 	whole bool // of an address space that goes: flushes are full (mmu_gather.fullmm)
 
 	start, end uint64 // pages to flush
+	all        bool   // the flush has to be full (mmu_gather.need_flush_all)
 	frames     int    // on the list
 }
 
@@ -29,8 +30,12 @@ func (s *Space) gather(t *Task, cause FlushCause) gather {
 func (g *gather) entry(vpn uint64) { g.extend(vpn, vpn+1) }
 
 // table adds a freed page table (pte_free_tlb and so on: one page, where what
-// it mapped begins).
-func (g *gather) table(base uint64) { g.extend(base, base+1) }
+// it mapped begins). A directory of PAE is known to the processor by an entry of
+// the root, which only a full flush reads again (___pmd_free_tlb).
+func (g *gather) table(base uint64, level int) {
+	g.extend(base, base+1)
+	g.all = g.all || level == 1 && g.space.table.levels == 3
+}
 
 func (g *gather) extend(start, end uint64) {
 	if g.start == g.end {
@@ -55,9 +60,9 @@ func (g *gather) flush() {
 	if g.start == g.end {
 		return
 	}
-	if g.whole {
+	if g.whole || g.all {
 		g.start, g.end = 0, 0
 	}
 	g.space.flushPages(g.task, g.cause, g.start, g.end)
-	g.start, g.end = 0, 0
+	g.start, g.end, g.all = 0, 0, false
 }

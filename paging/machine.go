@@ -9,6 +9,7 @@ import (
 // on it. It is safe for concurrent use, except where a method says otherwise.
 type Machine struct {
 	cfg       Config
+	layout    layout
 	cpus      []*cpu
 	frames    *framePool
 	onFault   func(*FaultInfo)
@@ -34,7 +35,7 @@ func New(c Config) (*Machine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Machine{cfg: c, frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
+	m := &Machine{cfg: c, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
 	for range c.CPUs {
 		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB)})
 	}

@@ -113,8 +113,8 @@ func notRemovable(v *vma) Errno {
 func (t *Task) Madvise(addr, length uint64, adv int) Errno {
 	what, known := advices[adv]
 	privileged := adv == madvHWPoison || adv == madvSoftOffline
-	size := pageUp(length)
-	end := addr + size
+	size := t.machine.layout.add(length, pageMask) &^ pageMask
+	end := t.machine.layout.add(addr, size)
 	switch {
 	case !known && !privileged, addr&pageMask != 0, length != 0 && size == 0, end < addr:
 		return EINVAL
@@ -224,8 +224,8 @@ func (t *Task) age(start, end, bits uint64, chosen func(*frame) bool) {
 	s.table.tables(first, last, func(base uint64, tab *table) {
 		tab.lock(t)
 		defer tab.unlock(t)
-		for vpn := max(base, first); vpn < min(base+tableSize, last); vpn++ {
-			old, now := tab.update(vpn&tableMask, func(e uint64) uint64 {
+		for vpn := max(base, first); vpn < min(base+tab.pages(), last); vpn++ {
+			old, now := tab.update(vpn, func(e uint64) uint64 {
 				if !chosen(s.machine.frames.at(ptePFN(e))) {
 					return e
 				}
@@ -255,5 +255,8 @@ func (t *Task) willNeed(v *vma, start, end uint64) Errno {
 	return 0
 }
 
-func (t *Task) populateRead(v *vma, start, end uint64) Errno  { return t.present(start, end, Read) }
-func (t *Task) populateWrite(v *vma, start, end uint64) Errno { return t.present(start, end, Write) }
+// populateRead and populateWrite are faultin_vma_page_range: nothing is forced.
+func (t *Task) populateRead(v *vma, start, end uint64) Errno { return t.present(start, end, 0) }
+func (t *Task) populateWrite(v *vma, start, end uint64) Errno {
+	return t.present(start, end, gupWrite)
+}

@@ -14,7 +14,7 @@ const (
 
 // Mlock locks the pages of a range and makes them present (do_mlock). Errors:
 // EINVAL (the range wraps), ENOMEM (a hole, what came before it is locked; the
-// limit; pages that cannot be made present), EAGAIN (no frame).
+// limit; pages that cannot be made present), EAGAIN (no frame), EINTR (Task.Kill).
 func (t *Task) Mlock(addr, length uint64) Errno { return t.Mlock2(addr, length, 0) }
 
 // Mlock2 is Mlock; with MLOCK_ONFAULT nothing is made present. Errors: as Mlock,
@@ -28,7 +28,7 @@ func (t *Task) Mlock2(addr, length uint64, flags int) Errno {
 	default:
 		return EINVAL
 	}
-	start, size := lockRange(addr, length)
+	start, size := t.machine.lockRange(addr, length)
 	s := t.begin()
 	errno := ENOMEM
 	if s.lockable(start, size) {
@@ -38,19 +38,20 @@ func (t *Task) Mlock2(addr, length uint64, flags int) Errno {
 	if errno != 0 {
 		return errno
 	}
-	switch t.populate(start, start+size, true) { // __mlock_posix_error_return
+	switch errno := t.populate(start, start+size, true); errno { // __mlock_posix_error_return
 	case EFAULT:
 		return ENOMEM
 	case ENOMEM:
 		return EAGAIN
+	default:
+		return errno
 	}
-	return 0
 }
 
 // Munlock unlocks the pages of a range. Errors: EINVAL (the range wraps), ENOMEM
 // (a hole, what came before it is unlocked).
 func (t *Task) Munlock(addr, length uint64) Errno {
-	start, size := lockRange(addr, length)
+	start, size := t.machine.lockRange(addr, length)
 	s := t.begin()
 	defer s.unlock(t)
 	return s.setLock(start, size, 0)
@@ -58,8 +59,8 @@ func (t *Task) Munlock(addr, length uint64) Errno {
 
 // lockRange is the whole pages that hold the range; a size of 0 for one that
 // reaches over the end of the address space by less than a page.
-func lockRange(addr, length uint64) (start, size uint64) {
-	return addr &^ pageMask, pageUp(length + addr&pageMask)
+func (m *Machine) lockRange(addr, length uint64) (start, size uint64) {
+	return addr &^ pageMask, m.layout.add(length+addr&pageMask, pageMask) &^ pageMask
 }
 
 // lockable holds a range against the limit; pages of it that are locked already
@@ -67,7 +68,7 @@ func lockRange(addr, length uint64) (start, size uint64) {
 func (s *Space) lockable(start, size uint64) bool {
 	l := s.list()
 	n, limit := size>>pageShift+l.lockedPages(), s.machine.cfg.LockedLimit>>pageShift
-	if n > limit && start+size >= start {
+	if n > limit && s.machine.layout.add(start, size) >= start {
 		n -= l.within(start, start+size).lockedPages()
 	}
 	return n <= limit
@@ -82,7 +83,7 @@ func (l vmaList) within(start, end uint64) vmaList {
 // setLock gives the mappings of a range the lock flags, up to a hole
 // (apply_vma_lock_flags). Precondition: s.mu.
 func (s *Space) setLock(start, size uint64, on vmaFlags) Errno {
-	end := start + size
+	end := s.machine.layout.add(start, size)
 	if end < start {
 		return EINVAL
 	}
@@ -139,7 +140,7 @@ func (t *Task) Mlockall(flags int) Errno {
 	}
 	s.unlock(t)
 	if flags&mclCurrent != 0 {
-		t.populate(0, taskSize, false)
+		t.populate(0, t.machine.layout.end, false)
 	}
 	return 0
 }
@@ -155,7 +156,7 @@ func (t *Task) Munlockall() Errno {
 
 // lockAll ignores errors, as apply_mlockall_flags does. Precondition: s.mu.
 func (s *Space) lockAll(on vmaFlags) {
-	if n, errno := s.list().change(0, taskSize, lockFlags(on)); errno == 0 {
+	if n, errno := s.list().change(0, s.machine.layout.end, lockFlags(on)); errno == 0 {
 		s.publish(n)
 	}
 }

@@ -1,7 +1,5 @@
 package paging
 
-import "math"
-
 // mmap and munmap, after Linux 6.1 mm/mmap.c: do_mmap, mmap_region,
 // do_mas_munmap.
 
@@ -76,7 +74,7 @@ func (s *Space) mmap(t *Task, length uint64, a MmapArgs) (uint64, Errno) {
 	if !s.mayLock(v.flags, v.pages()) {
 		return 0, EAGAIN
 	}
-	if errno := v.back(a, length); errno != 0 {
+	if errno := v.back(a, length, s.machine.layout.fileMax); errno != 0 {
 		return 0, errno
 	}
 	if a.Flags&MapNoReserve != 0 {
@@ -94,7 +92,7 @@ func (s *Space) mmap(t *Task, length uint64, a MmapArgs) (uint64, Errno) {
 }
 
 // back gives a new mapping its file and sharing, with the checks of do_mmap.
-func (v *vma) back(a MmapArgs, length uint64) Errno {
+func (v *vma) back(a MmapArgs, length, fileMax uint64) Errno {
 	kind := a.Flags & mapTypeMask
 	if a.File == nil {
 		switch {
@@ -106,7 +104,7 @@ func (v *vma) back(a MmapArgs, length uint64) Errno {
 		return 0
 	}
 	// file_mmap_ok: the end must not be beyond the largest offset
-	if length > math.MaxInt64 || a.Offset > math.MaxInt64-length {
+	if length > fileMax || a.Offset > fileMax-length {
 		return EOVERFLOW
 	}
 	v.file, v.pgoff = a.File, a.Offset>>pageShift
@@ -147,7 +145,8 @@ func (s *Space) replace(g *gather, v *vma) Errno {
 	if l.overlaps(v.start, v.end) {
 		s.hide(without)
 		s.zap(g, v.first(), v.last(), zapAll)
-		s.freeTables(g, without, v.first())
+		first, last := l.extent(v.start, v.end)
+		s.freeTables(g, without, first, last)
 	}
 	s.publishOver(l, without.insert(v))
 	return 0
@@ -165,7 +164,7 @@ func (t *Task) Munmap(addr, length uint64) Errno {
 // unmap takes [addr, addr+length) out of the address space (do_mas_munmap).
 // Precondition: s.mu.
 func (s *Space) unmap(t *Task, cause FlushCause, addr, length uint64) Errno {
-	if addr&pageMask != 0 || addr > taskSize || length > taskSize-addr {
+	if y := &s.machine.layout; addr&pageMask != 0 || addr > y.end || length > y.end-addr {
 		return EINVAL
 	}
 	end := addr + pageUp(length)
@@ -183,7 +182,8 @@ func (s *Space) unmap(t *Task, cause FlushCause, addr, length uint64) Errno {
 	s.publish(without)
 	g := s.gather(t, cause)
 	s.zap(&g, addr>>pageShift, end>>pageShift, zapAll)
-	s.freeTables(&g, without, addr>>pageShift)
+	first, last := l.extent(addr, end)
+	s.freeTables(&g, without, first, last)
 	g.flush()
 	s.settleShmem(t)
 	return 0

@@ -11,12 +11,21 @@ import (
 // twin: every answer, every fault and its kind, the mappings, resident memory by
 // kind and the page tables agree after each step, and the recount holds.
 func TestAgainstTwin(t *testing.T) {
+	for levels := 2; levels <= 5; levels++ {
+		t.Run(fmt.Sprint("levels=", levels), func(t *testing.T) { testAgainstTwin(t, levels) })
+	}
+}
+
+func testAgainstTwin(t *testing.T, levels int) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newDuel(t)
+		w := newDuel(t, levels)
 		t.Repeat(map[string]func(*rapid.T){
 			"":         w.agree,
 			"access":   w.access,
+			"stray":    w.stray,
 			"sweep":    w.sweep,
+			"debug":    w.debug,
+			"vm":       w.vm,
 			"mmap":     w.mmap,
 			"munmap":   w.munmap,
 			"mprotect": w.mprotect,
@@ -31,37 +40,38 @@ func TestAgainstTwin(t *testing.T) {
 	})
 }
 
-// The playing field: three leaf tables of pages, room above it for what mremap
-// moves and grows, and the heap above that.
-const (
-	fieldBase = 0x10_0000_0000 >> pageShift
-	field     = 3 * tableSize
-	heapBase  = fieldBase + 4*field + 200
-)
-
-// duel is the package and the twin side by side.
+// duel is the package and the twin side by side. The playing field is three leaf
+// tables of pages from base on, with room above it for what mremap moves and
+// grows, and the heap above that.
 type duel struct {
-	m    *Machine
-	w    *twin
-	pids uint32
+	m                        *Machine
+	w                        *twin
+	pids                     uint32
+	base, field, table, heap uint64 // pages
 }
 
-func newDuel(t *rapid.T) *duel {
+func newDuel(t *rapid.T, levels int) *duel {
 	c := DefaultConfig()
+	c.Levels = levels
 	c.CPUs, c.LockedLimit = 2, NoLimit
 	c.TLB = TLBConfig{TLBGeometry{8, 2}, TLBGeometry{16, 4}, TLBGeometry{48, 12}}
 	m, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &duel{m: m, w: newTwin(), pids: 1}
+	// with 5 levels above what 4 can reach; below 4 GiB for the 32-bit formats
+	base := map[int]uint64{2: 0x2000_0000, 3: 0x3fe0_0000, 4: 0x10_0000_0000, 5: 0x90_1000_0000_0000}[levels] >> pageShift
+	d := &duel{m: m, w: newTwin(levels), pids: 1, base: base}
+	d.table = 1 << d.w.bits
+	d.field = 3 * d.table
+	d.heap = base + 4*d.field + 200
 	for i, pages := range []uint64{40, 700} {
 		d.w.files = append(d.w.files, &twinFile{pages: pages, frames: map[uint64]*twinFrame{}, real: m.File(1, uint64(i), pages*PageSize, fmt.Sprint("file", i))})
 	}
 	p := d.w.newProc()
 	p.real = m.NewProcess(1, 1, 0)
-	p.heap, p.brk = heapBase, heapBase
-	p.real.SetBrk(heapBase*PageSize, heapBase*PageSize)
+	p.heap, p.brk = d.heap, d.heap
+	p.real.SetBrk(d.heap*PageSize, d.heap*PageSize)
 	return d
 }
 
@@ -112,10 +122,10 @@ func (d *duel) proc(t *rapid.T) *twinProc {
 // span draws a range of the field: mostly short, now and then a whole table.
 func (d *duel) span(t *rapid.T) (start, n uint64) {
 	if rapid.IntRange(0, 9).Draw(t, "whole table") == 0 {
-		return fieldBase + tableSize*rapid.Uint64Range(0, 2).Draw(t, "table"), tableSize
+		return d.base + d.table*rapid.Uint64Range(0, 2).Draw(t, "table"), d.table
 	}
-	start = rapid.Uint64Range(0, field-1).Draw(t, "page")
-	return fieldBase + start, min(rapid.Uint64Range(1, 48).Draw(t, "pages"), field-start)
+	start = rapid.Uint64Range(0, d.field-1).Draw(t, "page")
+	return d.base + start, min(rapid.Uint64Range(1, 48).Draw(t, "pages"), d.field-start)
 }
 
 func drawProt(t *rapid.T) Prot {
@@ -127,14 +137,14 @@ func drawAccess(t *rapid.T) Access {
 }
 
 // mapped draws a page that is mapped, false if there is none.
-func mapped(t *rapid.T, p *twinProc) (uint64, bool) {
-	page := fieldBase + rapid.Uint64Range(0, field-1).Draw(t, "near")
-	for range field {
+func (d *duel) mapped(t *rapid.T, p *twinProc) (uint64, bool) {
+	page := d.base + rapid.Uint64Range(0, d.field-1).Draw(t, "near")
+	for range d.field {
 		if p.vma[page] != nil {
 			return page, true
 		}
-		if page++; page == fieldBase+field {
-			page = fieldBase
+		if page++; page == d.base+d.field {
+			page = d.base
 		}
 	}
 	return 0, false
@@ -142,13 +152,22 @@ func mapped(t *rapid.T, p *twinProc) (uint64, bool) {
 
 func (d *duel) access(t *rapid.T) {
 	p := d.proc(t)
-	page, ok := mapped(t, p)
+	page, ok := d.mapped(t, p)
 	if !ok {
-		page = fieldBase
+		page = d.base
 	}
 	a := drawAccess(t)
 	p.real.RunOn(rapid.IntRange(0, 1).Draw(t, "CPU"))
 	same(t, "access", p.real.Access(page*PageSize, a), p.access(page, a))
+}
+
+// stray is an access far from every mapping: around the end of user memory, to
+// the kernel's half, and to addresses that do not exist.
+func (d *duel) stray(t *rapid.T) {
+	p := d.proc(t)
+	page := rapid.SampledFrom([]uint64{0, d.w.end - 1, d.w.end, 1<<35 - 1, 1 << 35, 1 << 44, 1<<52 - 1<<44 - 1, 1<<52 - 1<<44, 1<<52 - 1<<35, 1<<52 - 1}).Draw(t, "page")
+	a := drawAccess(t)
+	same(t, "stray access", p.real.Access(page*PageSize, a), p.access(page, a))
 }
 
 func (d *duel) sweep(t *rapid.T) {
@@ -157,6 +176,42 @@ func (d *duel) sweep(t *rapid.T) {
 	a := drawAccess(t)
 	for i := start; i < start+n; i++ {
 		same(t, fmt.Sprintf("sweep, page %#x", i), p.real.Access(i*PageSize, a), p.access(i, a))
+	}
+}
+
+func (d *duel) debug(t *rapid.T) {
+	by, p := d.proc(t), d.proc(t)
+	page, ok := d.mapped(t, p)
+	if !ok {
+		return
+	}
+	write := rapid.Bool().Draw(t, "write")
+	same(t, "ptrace", by.real.AccessRemote(p.real, page*PageSize, 8, write) == 8, p.debug(by, page, write, true, false))
+}
+
+func (d *duel) vm(t *rapid.T) {
+	by, p := d.proc(t), d.proc(t)
+	start, n := d.span(t)
+	if page, ok := d.mapped(t, p); ok {
+		start = page
+	}
+	write := rapid.Bool().Draw(t, "write")
+	// the local end is a page of the heap, which is there and writable
+	by.real.Brk((d.heap + 70) * PageSize)
+	by.brkTo(d.heap + 70)
+	for i := range min(n, 60) {
+		a := Write
+		if write {
+			a = Read
+		}
+		want := uint64(PageSize)
+		if !p.debug(by, start+i, write, false, true) {
+			want = 0
+		} else {
+			by.access(d.heap+i, a)
+		}
+		got, _ := by.real.ProcessVM(p.real, (d.heap+i)*PageSize, (start+i)*PageSize, PageSize, write)
+		same(t, "process_vm", got, want)
 	}
 }
 
@@ -173,7 +228,7 @@ func (d *duel) mmap(t *rapid.T) {
 		f := d.w.files[rapid.IntRange(0, len(d.w.files)-1).Draw(t, "file")]
 		a.File, v.file = f.real, f
 		// offsets that continue one another, so that mappings can merge
-		index := (start - fieldBase) % 64
+		index := (start - d.base) % 64
 		a.Offset = index * PageSize
 		v.offset = int64(index) - int64(start)
 	}
@@ -203,7 +258,7 @@ func (d *duel) munmap(t *rapid.T) {
 func (d *duel) mprotect(t *rapid.T) {
 	p := d.proc(t)
 	start, n := d.span(t)
-	if page, ok := mapped(t, p); ok && n != tableSize {
+	if page, ok := d.mapped(t, p); ok && n != d.table {
 		start = page
 	}
 	prot := drawProt(t)
@@ -212,7 +267,7 @@ func (d *duel) mprotect(t *rapid.T) {
 
 func (d *duel) mremap(t *rapid.T) {
 	p := d.proc(t)
-	old, ok := mapped(t, p)
+	old, ok := d.mapped(t, p)
 	if !ok {
 		t.Skip("nothing mapped")
 	}
@@ -237,9 +292,9 @@ func (d *duel) mremap(t *rapid.T) {
 		}
 		return
 	}
-	to := fieldBase + rapid.Uint64Range(0, field-1).Draw(t, "to")
+	to := d.base + rapid.Uint64Range(0, d.field-1).Draw(t, "to")
 	if rapid.Bool().Draw(t, "in step") {
-		to = to/tableSize*tableSize + old%tableSize
+		to = to/d.table*d.table + old%d.table
 	}
 	got, errno := p.real.Mremap(old*PageSize, oldN*PageSize, newN*PageSize, mremapMayMove|mremapFixed, to*PageSize, 0)
 	if old+oldN > to && to+newN > old {
@@ -283,11 +338,11 @@ func (d *duel) mlock(t *rapid.T) {
 
 func (d *duel) brk(t *rapid.T) {
 	p := d.proc(t)
-	to := heapBase + rapid.Uint64Range(0, 60).Draw(t, "heap pages")
+	to := d.heap + rapid.Uint64Range(0, 60).Draw(t, "heap pages")
 	same(t, "brk", p.real.Brk(to*PageSize), to*PageSize)
 	p.brkTo(to)
-	if to > heapBase {
-		page := heapBase + rapid.Uint64Range(0, to-heapBase-1).Draw(t, "heap page")
+	if to > d.heap {
+		page := d.heap + rapid.Uint64Range(0, to-d.heap-1).Draw(t, "heap page")
 		same(t, "access to the heap", p.real.Access(page*PageSize, Write), p.access(page, Write))
 	}
 }

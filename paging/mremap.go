@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // Flags of mremap(2).
 const (
 	mremapMayMove   = 1
@@ -105,7 +103,7 @@ func (s *Space) checkResize(v *vma, a mremapArgs) Errno {
 // guard gap is kept here), and merges it with what it then touches.
 func (s *Space) expand(v *vma, grow uint64) bool {
 	l := s.list()
-	if v.end+grow < v.end || v.end+grow > taskSize || l.overlaps(v.end, v.end+grow) {
+	if v.end+grow < v.end || v.end+grow > s.machine.layout.end || l.overlaps(v.end, v.end+grow) {
 		return false
 	}
 	more := v.clone()
@@ -119,8 +117,8 @@ func (s *Space) expand(v *vma, grow uint64) bool {
 // remapTo is mremap_to: a move to a given address, or one that leaves the old
 // range mapped.
 func (s *Space) remapTo(t *Task, a mremapArgs) (uint64, Errno) {
-	switch {
-	case a.newAddr&pageMask != 0, a.newLen > taskSize, a.newAddr > taskSize-a.newLen,
+	switch limit := s.machine.layout.end; {
+	case a.newAddr&pageMask != 0, a.newLen > limit, a.newAddr > limit-a.newLen,
 		a.old+a.oldLen > a.newAddr && a.newAddr+a.newLen > a.old:
 		return 0, EINVAL
 	case len(s.list())+2 >= maxMapCount-3:
@@ -174,7 +172,7 @@ func (s *Space) move(t *Task, v *vma, a mremapArgs, to uint64) (uint64, Errno) {
 	if a.oldLen > 0 && !keep {
 		// what the moves have left of the tables
 		g := s.gather(t, FlushMremap)
-		s.freeTables(&g, after, a.old>>pageShift)
+		s.freeTables(&g, after, a.old>>pageShift, end>>pageShift)
 		g.flush()
 	}
 	s.publishOver(before, after)
@@ -226,23 +224,34 @@ func (l vmaList) abandon(v *vma, start, end uint64) vmaList {
 // flushes the old address of what it moved.
 func (s *Space) moveEntries(t *Task, from, to, n uint64) {
 	for n > 0 {
-		step := extent(from, to, n, 2)
-		if d, _ := s.table.dirOf(from, 2, false); d != nil && d.dirs[slot(from, 2)].Load() != nil {
-			if step != span(2) || !s.moveTables(t, from, to, 2) {
-				step = extent(from, to, n, 1)
-				if tab := s.table.find(from); tab != nil && (step != span(1) || !s.moveTables(t, from, to, 1)) {
-					s.moveRange(t, tab, from, to, step)
-				}
-			}
-		}
+		step := s.moveStep(t, from, to, n)
 		from, to, n = from+step, to+step, n-step
 	}
 }
 
+// moveStep moves the entries up to the next boundary and returns how many pages
+// that is. With 2 levels there are no directories to move
+// (CONFIG_PGTABLE_LEVELS > 2).
+func (s *Space) moveStep(t *Task, from, to, n uint64) uint64 {
+	p := s.table
+	if p.levels > 2 {
+		step := p.extent(from, to, n, 2)
+		d, _ := p.dirOf(from, 2, false)
+		if d == nil || d.dirs[p.slot(from, 2)].Load() == nil || step == p.span(2) && s.moveTables(t, from, to, 2) {
+			return step
+		}
+	}
+	step := p.extent(from, to, n, 1)
+	if tab := p.find(from); tab != nil && (step != p.span(1) || !s.moveTables(t, from, to, 1)) {
+		s.moveRange(t, tab, from, to, step)
+	}
+	return step
+}
+
 // extent is how many pages can move together: up to the next boundary of a
 // level's entries at either address, n at most (get_extent).
-func extent(from, to, n uint64, level int) uint64 {
-	size := span(level)
+func (p *pageTable) extent(from, to, n uint64, level int) uint64 {
+	size := p.span(level)
 	return min(n, size-from%size, size-to%size)
 }
 
@@ -253,7 +262,7 @@ func (s *Space) moveTables(t *Task, from, to uint64, level int) bool {
 	s.countTables(grown)
 	if moved {
 		s.prune.Add(1)
-		s.flushPages(t, FlushMremap, from, from+span(level))
+		s.flushPages(t, FlushMremap, from, from+s.table.span(level))
 	}
 	return moved
 }
@@ -269,8 +278,8 @@ func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
 	}
 	moved := false
 	for i := range n {
-		if atomic.LoadUint64(&tab.ptes[(from+i)&tableMask]) != 0 {
-			dst.set((to+i)&tableMask, tab.set((from+i)&tableMask, 0))
+		if tab.load(from+i) != 0 {
+			dst.set(to+i, tab.set(from+i, 0))
 			moved = true
 		}
 	}

@@ -15,7 +15,7 @@ func (t *Task) Msync(addr, length uint64, flags int) Errno {
 	if flags&^(msAsync|msInvalidate|msSync) != 0 || addr&pageMask != 0 || flags&msAsync != 0 && flags&msSync != 0 {
 		return EINVAL
 	}
-	end := addr + pageUp(length)
+	end := t.machine.layout.add(addr, pageUp(length))
 	if end < addr {
 		return ENOMEM
 	}

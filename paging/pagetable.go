@@ -22,26 +22,38 @@ func ptePFN(e uint64) uint32 { return uint32(e >> ptePFNAt) }
 
 func mkPTE(pfn uint32, bits uint64) uint64 { return uint64(pfn)<<ptePFNAt | bits }
 
+// Entries of a leaf table with 3 levels or more. The smallest stretch of pages
+// that lies in one leaf table in every format.
 const (
 	tableShift = 9
 	tableSize  = 1 << tableShift
-	tableMask  = tableSize - 1
 )
 
-// table is a leaf page table: 512 entries of 4 KiB pages. mu is the split page
-// table lock (include/linux/mm.h:pte_lockptr).
+// table is a leaf page table: 512 entries of 4 KiB pages, 1024 with 2 levels.
+// mu is the split page table lock (include/linux/mm.h:pte_lockptr).
 type table struct {
 	mu   sync.Mutex
-	used int  // mu: entries that are not 0
-	dead bool // mu: taken out of the tree, or moved; look again
-	ptes *[tableSize]uint64
+	used int      // mu: entries that are not 0
+	dead bool     // mu: taken out of the tree, or moved; look again
+	ptes []uint64 // a power of two of them
 }
 
-// set stores an entry, keeping the count of the table, and returns the old one.
-// Precondition: tab.mu.
-func (tab *table) set(i uint64, e uint64) (old uint64) {
+func (p *pageTable) newTable() *table { return &table{ptes: make([]uint64, 1<<p.bits)} }
+
+// pages is how many pages the table maps.
+func (tab *table) pages() uint64 { return uint64(len(tab.ptes)) }
+
+// entry is the place of the entry of a page that the table maps.
+func (tab *table) entry(vpn uint64) *uint64 { return &tab.ptes[vpn&uint64(len(tab.ptes)-1)] }
+
+// load returns the entry of a page that the table maps.
+func (tab *table) load(vpn uint64) uint64 { return atomic.LoadUint64(tab.entry(vpn)) }
+
+// set stores the entry of a page, keeping the count of the table, and returns
+// the old one. Precondition: tab.mu.
+func (tab *table) set(vpn uint64, e uint64) (old uint64) {
 	tab.mustLock()
-	old = atomic.SwapUint64(&tab.ptes[i], e)
+	old = atomic.SwapUint64(tab.entry(vpn), e)
 	switch {
 	case old == 0 && e != 0:
 		tab.used++
@@ -51,12 +63,12 @@ func (tab *table) set(i uint64, e uint64) (old uint64) {
 	return old
 }
 
-// update replaces an entry by what f makes of it, again if the walker set a bit
-// meanwhile. f returns the same word for no change; 0 stays 0. Precondition:
-// tab.mu.
-func (tab *table) update(i uint64, f func(e uint64) uint64) (old, now uint64) {
+// update replaces the entry of a page by what f makes of it, again if the walker
+// set a bit meanwhile. f returns the same word for no change; 0 stays 0.
+// Precondition: tab.mu.
+func (tab *table) update(vpn uint64, f func(e uint64) uint64) (old, now uint64) {
 	tab.mustLock()
-	p := &tab.ptes[i]
+	p := tab.entry(vpn)
 	for {
 		old = atomic.LoadUint64(p)
 		if old == 0 {
@@ -73,48 +85,68 @@ func (tab *table) update(i uint64, f func(e uint64) uint64) (old, now uint64) {
 // under the space's lock, for reading at least; they go back to nil only with
 // it held for writing. They are read without a lock.
 type dir struct {
-	dirs   *[tableSize]atomic.Pointer[dir]
-	tables *[tableSize]atomic.Pointer[table]
+	dirs   []atomic.Pointer[dir]
+	tables []atomic.Pointer[table]
 }
 
-func newDir(level int) *dir {
-	if level == 1 {
-		return &dir{tables: new([tableSize]atomic.Pointer[table])}
-	}
-	return &dir{dirs: new([tableSize]atomic.Pointer[dir])}
-}
+func (d *dir) size() uint64 { return uint64(max(len(d.dirs), len(d.tables))) }
 
 // pageTable is the tree of one address space. levels counts the leaf level:
 // with 4 the root has level 3. Level 1 directories are what Linux calls PMD
-// tables, level 2 PUD tables.
+// tables, level 2 PUD tables, level 3 P4D tables.
 type pageTable struct {
 	root   *dir
 	levels int
+	bits   uint
 	pages  atomic.Int64 // tables in the tree, the root not counted (mm_pgtables_bytes)
 }
 
-func newPageTable(levels int) *pageTable {
-	return &pageTable{root: newDir(levels - 1), levels: levels}
+// newPageTable makes an empty tree. With PAE the directories of the root are
+// there from the beginning (arch/x86/mm/pgtable.c:preallocate_pmds).
+func newPageTable(y *layout) *pageTable {
+	p := &pageTable{levels: y.levels, bits: y.bits}
+	p.root = p.newDir(y.levels - 1)
+	if y.levels == 3 {
+		for vpn := uint64(0); vpn < y.pages(); vpn += p.span(2) {
+			_, grown := p.dirOf(vpn, 1, true)
+			p.pages.Add(int64(grown))
+		}
+	}
+	return p
+}
+
+// newDir makes a directory of a level. The root of PAE has 4 entries.
+func (p *pageTable) newDir(level int) *dir {
+	n := 1 << p.bits
+	if p.levels == 3 && level == 2 {
+		n = 4
+	}
+	if level == 1 {
+		return &dir{tables: make([]atomic.Pointer[table], n)}
+	}
+	return &dir{dirs: make([]atomic.Pointer[dir], n)}
 }
 
 // slot is the index of a page in a directory of a level.
-func slot(vpn uint64, level int) uint64 { return vpn >> (level * tableShift) & tableMask }
+func (p *pageTable) slot(vpn uint64, level int) uint64 {
+	return vpn >> (uint(level) * p.bits) & (1<<p.bits - 1)
+}
 
 // span is how many pages lie below one entry of a directory of a level.
-func span(level int) uint64 { return 1 << (level * tableShift) }
+func (p *pageTable) span(level int) uint64 { return 1 << (uint(level) * p.bits) }
 
 // limit is the end of all pages.
-func (p *pageTable) limit() uint64 { return span(p.levels) }
+func (p *pageTable) limit() uint64 { return p.root.size() * p.span(p.levels-1) }
 
 // find returns the leaf table of a page, or nil. No lock is taken.
 func (p *pageTable) find(vpn uint64) *table {
 	d := p.root
 	for level := p.levels - 1; level > 1; level-- {
-		if d = d.dirs[slot(vpn, level)].Load(); d == nil {
+		if d = d.dirs[p.slot(vpn, level)].Load(); d == nil {
 			return nil
 		}
 	}
-	return d.tables[slot(vpn, 1)].Load()
+	return d.tables[p.slot(vpn, 1)].Load()
 }
 
 // dirOf returns the directory of a level above a page, making what is missing
@@ -122,13 +154,13 @@ func (p *pageTable) find(vpn uint64) *table {
 func (p *pageTable) dirOf(vpn uint64, want int, create bool) (d *dir, grown int) {
 	d = p.root
 	for level := p.levels - 1; level > want; level-- {
-		s := &d.dirs[slot(vpn, level)]
+		s := &d.dirs[p.slot(vpn, level)]
 		next := s.Load()
 		if next == nil {
 			if !create {
 				return nil, grown
 			}
-			next = newDir(level - 1)
+			next = p.newDir(level - 1)
 			if s.CompareAndSwap(nil, next) {
 				grown++
 			} else {
@@ -144,9 +176,9 @@ func (p *pageTable) dirOf(vpn uint64, want int, create bool) (d *dir, grown int)
 // number of tables made. Precondition: the space's lock, for reading at least.
 func (p *pageTable) make(vpn uint64) (t *table, grown int) {
 	d, grown := p.dirOf(vpn, 1, true)
-	s := &d.tables[slot(vpn, 1)]
+	s := &d.tables[p.slot(vpn, 1)]
 	if t = s.Load(); t == nil {
-		t = &table{ptes: new([tableSize]uint64)}
+		t = p.newTable()
 		if s.CompareAndSwap(nil, t) {
 			grown++
 		} else {
@@ -166,10 +198,10 @@ func (p *pageTable) tables(start, end uint64, f func(base uint64, t *table)) {
 func (p *pageTable) visit(d *dir, level int, base, start, end uint64, f func(uint64, *table)) {
 	first := uint64(0)
 	if start > base {
-		first = (start - base) / span(level)
+		first = (start - base) / p.span(level)
 	}
-	for i := first; i < tableSize; i++ {
-		at := base + i*span(level)
+	for i := first; i < d.size(); i++ {
+		at := base + i*p.span(level)
 		if at >= end {
 			return
 		}
@@ -183,31 +215,35 @@ func (p *pageTable) visit(d *dir, level int, base, start, end uint64, f func(uin
 	}
 }
 
-// prune frees the tables that lie wholly in the gap [floor, ceiling) of pages,
-// as free_pgtables does when a mapping goes, and calls freed with the first page
-// of each. The space's lock is held for writing. Preconditions: their entries
-// have been cleared.
-func (p *pageTable) prune(t *Task, floor, ceiling uint64, freed func(base uint64)) {
-	p.pruneDir(t, p.root, p.levels-1, 0, floor, ceiling, freed)
+// gap is pages [floor, ceiling) without a mapping, and the part [start, end) of
+// them that has just lost one.
+type gap struct{ floor, start, end, ceiling uint64 }
+
+// prune frees the tables that lie wholly in the gap and map some of its part
+// that was mapped, as free_pgtables does, and calls freed with the first page of
+// each and its level, 0 for a leaf table. The space's lock is held for writing.
+// Preconditions: their entries have been cleared.
+func (p *pageTable) prune(t *Task, g gap, freed func(base uint64, level int)) {
+	p.pruneDir(t, p.root, p.levels-1, 0, g, freed)
 }
 
-func (p *pageTable) pruneDir(t *Task, d *dir, level int, base, floor, ceiling uint64, freed func(base uint64)) {
+func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, freed func(uint64, int)) {
 	first := uint64(0)
-	if floor > base {
-		first = (floor - base) / span(level)
+	if g.start > base {
+		first = (g.start - base) / p.span(level)
 	}
-	for i := first; i < tableSize; i++ {
-		at := base + i*span(level)
-		if at >= ceiling {
+	for i := first; i < d.size(); i++ {
+		at := base + i*p.span(level)
+		if at >= g.end {
 			break
 		}
-		whole := at >= floor && at+span(level) <= ceiling
+		whole := at >= g.floor && at+p.span(level) <= g.ceiling
 		if level > 1 {
 			next := d.dirs[i].Load()
 			if next == nil {
 				continue
 			}
-			p.pruneDir(t, next, level-1, at, floor, ceiling, freed)
+			p.pruneDir(t, next, level-1, at, g, freed)
 			if !whole {
 				continue
 			}
@@ -221,7 +257,7 @@ func (p *pageTable) pruneDir(t *Task, d *dir, level int, base, floor, ceiling ui
 			d.tables[i].Store(nil)
 		}
 		p.pages.Add(-1)
-		freed(at)
+		freed(at, level-1)
 	}
 }
 
@@ -245,17 +281,17 @@ func (p *pageTable) mirror(dst *pageTable, start, end uint64, f func(base uint64
 func (p *pageTable) mirrorDir(d, to *dir, dst *pageTable, level int, base, start, end uint64, f func(uint64, *table, *table)) {
 	first := uint64(0)
 	if start > base {
-		first = (start - base) / span(level)
+		first = (start - base) / p.span(level)
 	}
-	for i := first; i < tableSize; i++ {
-		at := base + i*span(level)
+	for i := first; i < d.size(); i++ {
+		at := base + i*p.span(level)
 		if at >= end {
 			return
 		}
 		if level == 1 {
 			if from := d.tables[i].Load(); from != nil {
 				if to.tables[i].Load() == nil {
-					to.tables[i].Store(&table{ptes: new([tableSize]uint64)})
+					to.tables[i].Store(dst.newTable())
 					dst.pages.Add(1)
 				}
 				f(at, from, to.tables[i].Load())
@@ -264,7 +300,7 @@ func (p *pageTable) mirrorDir(d, to *dir, dst *pageTable, level int, base, start
 		}
 		if next := d.dirs[i].Load(); next != nil {
 			if to.dirs[i].Load() == nil {
-				to.dirs[i].Store(newDir(level - 1))
+				to.dirs[i].Store(dst.newDir(level - 1))
 				dst.pages.Add(1)
 			}
 			p.mirrorDir(next, to.dirs[i].Load(), dst, level-1, at, start, end, f)
@@ -281,7 +317,7 @@ func (p *pageTable) move(t *Task, from, to uint64, level int) (moved bool, grown
 	src, _ := p.dirOf(from, level, false)
 	dst, grown := p.dirOf(to, level, true)
 	p.pages.Add(int64(grown))
-	i, j := slot(from, level), slot(to, level)
+	i, j := p.slot(from, level), p.slot(to, level)
 	if level == 1 {
 		if dst.tables[j].Load() != nil {
 			return false, grown
@@ -293,7 +329,7 @@ func (p *pageTable) move(t *Task, from, to uint64, level int) (moved bool, grown
 	if dst.dirs[j].Load() != nil {
 		return false, grown
 	}
-	n := newDir(level - 1)
+	n := p.newDir(level - 1)
 	for k := range n.tables {
 		if tab := src.dirs[i].Load().tables[k].Load(); tab != nil {
 			n.tables[k].Store(tab.reborn(t))

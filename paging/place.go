@@ -6,13 +6,6 @@ package paging
 
 const (
 	mmapMinAddr = 65536 // vm.mmap_min_addr
-	// mmapBase is where top-down placement begins: the stack limit and the guard
-	// gap, at least 128 MiB, below the end of user addresses (arch/x86/mm/mmap.c:
-	// mmap_base).
-	mmapBase = taskSize - 128<<20
-	// mmapBottomUp is where the search begins that follows a failed one
-	// (TASK_UNMAPPED_BASE).
-	mmapBottomUp = (taskSize/3 + pageMask) &^ pageMask
 	// MAP_32BIT places in [low32, high32) (find_start_end).
 	low32, high32 = 0x40000000, 0x80000000
 )
@@ -20,13 +13,14 @@ const (
 // place chooses the address of a mapping or checks the one asked for. Errors:
 // ENOMEM, EINVAL, EPERM, EEXIST.
 func (s *Space) place(a MmapArgs, length uint64) (uint64, Errno) {
-	if length > taskSize {
+	y := &s.machine.layout
+	if length > y.longest {
 		return 0, ENOMEM
 	}
 	l := s.list()
 	fixed := a.Flags&(MapFixed|MapFixedNoReplace) != 0
 	if !fixed && a.At != 0 {
-		if a.At&pageMask != 0 || a.At > taskSize-length || l.overlaps(a.At, a.At+length) {
+		if a.At&pageMask != 0 || a.At > y.end-length || l.overlaps(a.At, a.At+length) {
 			return 0, ENOMEM
 		}
 		return a.At, 0
@@ -34,12 +28,12 @@ func (s *Space) place(a MmapArgs, length uint64) (uint64, Errno) {
 	addr := a.Addr
 	if !fixed {
 		var ok bool
-		if addr, ok = l.search(a.Addr, length, a.Flags); !ok {
+		if addr, ok = l.search(y, a.Addr, length, a.Flags); !ok {
 			return 0, ENOMEM
 		}
 	}
 	switch {
-	case addr > taskSize-length:
+	case addr > y.end-length:
 		return 0, ENOMEM
 	case addr&pageMask != 0:
 		return 0, EINVAL
@@ -52,20 +46,26 @@ func (s *Space) place(a MmapArgs, length uint64) (uint64, Errno) {
 }
 
 // search finds room: at the hint if that is free, else as high as possible
-// below mmapBase, else as low as possible (arch_get_unmapped_area_topdown).
-func (l vmaList) search(hint, length uint64, flags MapFlags) (uint64, bool) {
+// below the stack, else as low as possible (arch_get_unmapped_area_topdown,
+// arch_get_unmapped_area). With 5 levels only a hint above the 47 bits of 4
+// levels leads there.
+func (l vmaList) search(y *layout, hint, length uint64, flags MapFlags) (uint64, bool) {
 	if hint &^= pageMask; hint != 0 {
 		hint = max(hint, mmapMinAddr) // round_hint_to_min
 	}
-	low, high := uint64(mmapBottomUp), uint64(taskSize)
-	if flags&map32Bit != 0 {
-		low, high = low32, high32
+	low, high, ceiling := y.bottomUp, y.window, y.topDown
+	topDown := !y.legacy
+	switch {
+	case flags&map32Bit != 0 && y.wide:
+		low, high, topDown = low32, high32, false
+	case hint > y.window:
+		high, ceiling = y.end, ceiling+y.end-y.window
 	}
-	if hint != 0 && hint <= high-min(high, length) && l.free(hint, length) {
+	if hint != 0 && length <= high && hint <= high-length && l.free(hint, length) {
 		return hint, true
 	}
-	if flags&map32Bit == 0 {
-		if addr, ok := l.topDown(length, mmapBase); ok {
+	if topDown {
+		if addr, ok := l.topDown(length, y.lowest, ceiling); ok {
 			return addr, true
 		}
 	}
@@ -78,14 +78,14 @@ func (l vmaList) free(addr, length uint64) bool {
 	return i == len(l) || addr+length <= l[i].gapStart()
 }
 
-// topDown finds the highest gap below ceiling (unmapped_area_topdown).
-func (l vmaList) topDown(length, ceiling uint64) (uint64, bool) {
+// topDown finds the highest gap of [floor, ceiling) (unmapped_area_topdown).
+func (l vmaList) topDown(length, floor, ceiling uint64) (uint64, bool) {
 	for i := l.find(ceiling); ; i-- {
 		high := ceiling
 		if i < len(l) {
 			high = min(high, l[i].gapStart())
 		}
-		low := uint64(PageSize)
+		low := floor
 		if i > 0 {
 			low = max(low, l[i-1].end)
 		}

@@ -1,14 +1,12 @@
 package paging
 
-import "sync/atomic"
+// Making pages present before they are touched: MAP_POPULATE, MAP_LOCKED, mlock
+// and its kin, MADV_POPULATE_*, after Linux 6.1 mm/gup.c. All go through
+// getUserPages.
 
-// Making pages present before they are touched: MAP_POPULATE, mlock and its
-// kin, MADV_POPULATE_*. All go through present, after Linux 6.1 mm/gup.c:
-// __mm_populate, populate_vma_page_range and __get_user_pages.
-
-// populate makes the mapped pages of [start, end) present. An error is EFAULT or
-// ENOMEM; without strict what cannot be made present is passed over, mapping by
-// mapping (mm_populate).
+// populate makes the mapped pages of [start, end) present (__mm_populate). An
+// error is that of getUserPages; without strict what cannot be made present is
+// passed over, mapping by mapping (ignore_errors).
 func (t *Task) populate(start, end uint64, strict bool) Errno {
 	for start < end {
 		l := t.space.list()
@@ -19,48 +17,44 @@ func (t *Task) populate(start, end uint64, strict bool) Errno {
 		v := l[i]
 		from, to := max(start, v.start), min(end, v.end)
 		start = v.end
-		if v.flags&(vmPFNMap|vmLockOnFault) != 0 {
+		if v.flags&vmPFNMap != 0 {
 			continue
 		}
-		errno := EFAULT
-		if v.accessible() {
-			// A private writable mapping is written, so that it is not faulted
-			// once more; shared ones are read, so that nothing becomes dirty.
-			a := Read
-			if v.flags&(vmWrite|vmShared) == vmWrite {
-				a = Write
-			}
-			errno = t.present(from, to, a)
-		}
-		if errno != 0 && strict {
+		if errno := t.populateMapping(v, from, to); errno != 0 && strict {
 			return errno
 		}
 	}
 	return 0
 }
 
-// present faults in every page of [start, end) that is not present or does not
-// permit the access. It returns EFAULT or ENOMEM for the first that cannot be.
-func (t *Task) present(start, end uint64, a Access) Errno {
-	for vpn := start >> pageShift; vpn < end>>pageShift; vpn++ {
-		for !t.hasPage(vpn, a) {
-			switch out := t.fault(vpn, a); {
-			case out == OOM:
-				return ENOMEM
-			case out.Fatal():
-				return EFAULT
-			}
-		}
+// populateMapping makes a part of one mapping present (populate_vma_page_range):
+// a private writable mapping is written, so that it is not faulted once more;
+// shared ones are read, so that nothing becomes dirty. Whatever is not PROT_NONE
+// will do.
+func (t *Task) populateMapping(v *vma, start, end uint64) Errno {
+	if v.flags&vmLockOnFault != 0 {
+		return 0
 	}
-	return 0
+	flags := gupFlags(0)
+	if v.flags&(vmWrite|vmShared) == vmWrite {
+		flags |= gupWrite
+	}
+	if v.accessible() {
+		flags |= gupForce
+	}
+	return t.present(start, end, flags)
 }
 
-// hasPage says whether the entry of a page permits the access (follow_page_pte).
-func (t *Task) hasPage(vpn uint64, a Access) bool {
-	tab := t.leaf(vpn)
-	if tab == nil {
-		return false
+// present makes every page of [start, end) present, or returns why one could not
+// be: a part that was done does not hide the error, since the callers of
+// __get_user_pages go on behind it and meet it first of all then.
+func (t *Task) present(start, end uint64, flags gupFlags) Errno {
+	for start < end {
+		n, errno := t.getUserPages(start, (end-start)>>pageShift, flags)
+		if errno != 0 {
+			return errno
+		}
+		start += n << pageShift
 	}
-	e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
-	return e&pteP != 0 && (a != Write || e&pteW != 0)
+	return 0
 }

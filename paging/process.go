@@ -1,14 +1,12 @@
 package paging
 
-import "sync/atomic"
-
 // NewProcess makes a process with one thread and an empty address space.
 func (m *Machine) NewProcess(pid, tid uint32, cpu int) *Task {
 	return m.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: m.newSpace(), proc: &process{threads: map[*Task]struct{}{}}})
 }
 
 func (m *Machine) addTask(t *Task) *Task {
-	t.machine = m
+	t.machine, t.end = m, m.layout.pages()
 	t.frames.pool = m.frames
 	t.space.users.Add(1)
 	m.tasksMu.Lock()
@@ -83,12 +81,11 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 		defer src.unlock(t)
 		dst.lockSecond(t)
 		defer dst.unlockSecond(t)
-		for vpn := max(base, v.first()); vpn < min(base+tableSize, v.last()); vpn++ {
-			i := vpn & tableMask
-			if atomic.LoadUint64(&src.ptes[i]) == 0 {
+		for vpn := max(base, v.first()); vpn < min(base+src.pages(), v.last()); vpn++ {
+			if src.load(vpn) == 0 {
 				continue
 			}
-			_, e := src.update(i, func(e uint64) uint64 {
+			_, e := src.update(vpn, func(e uint64) uint64 {
 				if v.isCOW() {
 					e &^= pteW | pteExclusive
 				}
@@ -98,7 +95,7 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				f.mapcount.Add(1)
 				grown[f.kind.rss()]++
 			}
-			dst.set(i, e&^pteA)
+			dst.set(vpn, e&^pteA)
 		}
 	})
 	to.countTables(int(to.table.pages.Load() - before))
@@ -190,7 +187,7 @@ func (s *Space) leave(t *Task, cause FlushCause) {
 	g := s.gather(t, cause)
 	g.whole = true
 	s.zap(&g, 0, s.table.limit(), zapAll)
-	s.freeTables(&g, nil, 0)
+	s.freeTables(&g, nil, 0, s.table.limit())
 	g.flush()
 	s.settleShmem(t)
 }

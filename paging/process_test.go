@@ -34,7 +34,7 @@ func TestPageTableMemory(t *testing.T) {
 	want("munmap frees the leaf; the PMD table is in use", 8)
 	tk.Munmap(600*gib, PageSize)
 	want("the end of the address space: leaf, PMD and PUD table", 5)
-	tk.Munmap(0, taskSize)
+	tk.Munmap(0, window64)
 	want("all", 0)
 	if s := tk.machine.Stats(); s.PeakPageTableBytes != 9*PageSize || s.PeakRSS != 5*PageSize {
 		t.Errorf("peaks of %d tables and %d pages, want 9 and 5", s.PeakPageTableBytes/PageSize, s.PeakRSS/PageSize)

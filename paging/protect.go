@@ -14,7 +14,7 @@ func (t *Task) Mprotect(addr, length uint64, prot Prot) Errno {
 	if length == 0 {
 		return 0
 	}
-	end := addr + pageUp(length)
+	end := t.machine.layout.add(addr, pageUp(length))
 	if end <= addr {
 		return ENOMEM
 	}
@@ -99,8 +99,8 @@ func (s *Space) reprotect(g *gather, v *vma, start, end uint64) {
 	s.table.tables(start, end, func(base uint64, tab *table) {
 		tab.lock(g.task)
 		defer tab.unlock(g.task)
-		for vpn := max(base, start); vpn < min(base+tableSize, end); vpn++ {
-			old, now := tab.update(vpn&tableMask, func(e uint64) uint64 { return s.reprotected(v, e) })
+		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
+			old, now := tab.update(vpn, func(e uint64) uint64 { return s.reprotected(v, e) })
 			if needsFlush(old, now) {
 				g.entry(vpn)
 			}
@@ -116,7 +116,7 @@ func (s *Space) reprotected(v *vma, e uint64) uint64 {
 	}
 	n |= pteP
 	if v.flags&vmExec == 0 {
-		n |= pteNX
+		n |= s.machine.layout.nx
 	}
 	if v.flags&vmWrite != 0 && s.mayWrite(v, e) {
 		n |= pteW

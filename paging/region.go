@@ -37,7 +37,7 @@ func (t *Task) MapRegion(r Region) error {
 	if r.Kind == VSyscall {
 		return nil
 	}
-	if r.Start >= r.End || (r.Start|r.End|r.Offset)&pageMask != 0 || r.End > taskSize {
+	if r.Start >= r.End || (r.Start|r.End|r.Offset)&pageMask != 0 || r.End > t.machine.layout.end {
 		return EINVAL
 	}
 	v := &vma{start: r.Start, end: r.End, flags: protFlags(r.Prot) | vmMayAll, pgoff: r.Start >> pageShift, name: regionNames[r.Kind]}

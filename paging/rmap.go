@@ -99,8 +99,8 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 		s.table.tables(start, end, func(base uint64, tab *table) {
 			tab.lock(t)
 			defer tab.unlock(t)
-			for vpn := max(base, start); vpn < min(base+tableSize, end); vpn++ {
-				old, now := tab.update(vpn&tableMask, func(e uint64) uint64 {
+			for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
+				old, now := tab.update(vpn, func(e uint64) uint64 {
 					if s.machine.frames.at(ptePFN(e)).kind != frameFile {
 						return e // a private copy
 					}

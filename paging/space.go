@@ -91,8 +91,9 @@ func (s *Space) charge(k rssKind, n int64) {
 }
 
 func (m *Machine) newSpace() *Space {
-	s := &Space{machine: m, id: m.nextSpace.Add(1), table: newPageTable(m.cfg.Levels)}
+	s := &Space{machine: m, id: m.nextSpace.Add(1), table: newPageTable(&m.layout)}
 	s.vmas.Store(&vmaList{})
+	s.countTables(int(s.table.pages.Load()))
 	return s
 }
 
@@ -153,8 +154,8 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 			return
 		}
 		dirty := false
-		for vpn := max(base, start); vpn < min(base+tableSize, end); vpn++ {
-			e := atomic.LoadUint64(&tab.ptes[vpn&tableMask])
+		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
+			e := tab.load(vpn)
 			if e == 0 {
 				continue
 			}
@@ -162,7 +163,7 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 			if kind == zapCache && f.kind == frameAnon {
 				continue
 			}
-			e = tab.set(vpn&tableMask, 0)
+			e = tab.set(vpn, 0)
 			g.entry(vpn)
 			if f.kind == frameZero {
 				continue
@@ -197,21 +198,21 @@ func (t *Task) unmapFrame(f *frame, pfn uint32) {
 	}
 }
 
-// freeTables frees the leaf and upper tables that no mapping of the list needs
-// any more around a page that has none (free_pgtables). Precondition: s.mu for
-// writing.
-func (s *Space) freeTables(g *gather, l vmaList, vpn uint64) {
-	floor, ceiling := uint64(0), s.table.limit()
-	i := l.find(vpn << pageShift)
+// freeTables frees the leaf and upper tables of the pages [start, end), which
+// have just lost their mappings, that no mapping of the list needs any more
+// (free_pgtables). Precondition: s.mu for writing.
+func (s *Space) freeTables(g *gather, l vmaList, start, end uint64) {
+	around := gap{start: start, end: end, ceiling: s.table.limit()}
+	i := l.find(start << pageShift)
 	if i > 0 {
-		floor = l[i-1].last()
+		around.floor = l[i-1].last()
 	}
 	if i < len(l) {
-		ceiling = l[i].first()
+		around.ceiling = l[i].first()
 	}
 	n := int64(0)
-	s.table.prune(g.task, floor, ceiling, func(base uint64) {
-		g.table(base)
+	s.table.prune(g.task, around, func(base uint64, level int) {
+		g.table(base, level)
 		n++
 	})
 	if n > 0 {

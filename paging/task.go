@@ -17,17 +17,21 @@ type Task struct {
 	last     *vma     // the mapping of the last fault
 	lastList *vmaList // and the list it is of
 	near     [nearTables]nearTable
+	end      uint64    // pages of user addresses
+	gup      gupFlags  // of the fault at hand, 0 for one of the program
+	actor    *Task     // for whom this task acts on another's address space, nil = itself
 	locks    lockTrace // held, in builds with invariants
 }
 
 // process is what the threads of a process share beside the address space.
 type process struct {
 	threads map[*Task]struct{} // Machine.tasksMu
+	killed  atomic.Bool        // SIGKILL is pending
 }
 
 // nearTable remembers where the leaf table of a stretch of pages is.
 type nearTable struct {
-	key   uint64 // page number / 512, plus 1
+	key   uint64 // page number / tableSize, plus 1
 	prune uint64 // Space.prune when it was found
 	t     *table
 }
@@ -147,8 +151,8 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 // outside user memory is refused before anything looks at its number.
 // Precondition: c.mu.
 func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
-	if vpn >= taskSize>>pageShift {
-		return t.fault(vpn, a)
+	if vpn >= t.end {
+		return t.beyond(vpn, a)
 	}
 	if c.pending.Load() {
 		c.apply()
@@ -173,6 +177,14 @@ func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
 	}
 }
 
+// beyond performs an access beyond user memory, where only the vsyscall page is.
+func (t *Task) beyond(vpn uint64, a Access) Outcome {
+	if t.machine.gateAllows(vpn, a) {
+		return OK
+	}
+	return t.fault(vpn, a)
+}
+
 func entryTLB(e uint64) tlbEntry {
 	t := tlbEntry{pfn: ptePFN(e)}
 	if e&pteW != 0 {
@@ -194,7 +206,7 @@ func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
 	if tab == nil {
 		return 0, false
 	}
-	p := &tab.ptes[vpn&tableMask]
+	p := tab.entry(vpn)
 	for {
 		e := atomic.LoadUint64(p)
 		if e&pteP == 0 || a == Write && e&pteW == 0 || a == Exec && e&pteNX != 0 {
@@ -226,7 +238,9 @@ func (t *Task) leaf(vpn uint64) *table {
 }
 
 // Copy is the kernel reading or writing length bytes of user memory at addr for
-// the task (copy_from_user, copy_to_user): it faults pages in as the task would.
+// the task (copy_from_user, copy_to_user): it uses the task's addresses and faults
+// pages in as the task would, so that a protection holds for it too; other
+// than getUserPages, see gup.go.
 // It returns how many bytes it reached, and the outcome that stopped it.
 func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 	a := Read
@@ -234,7 +248,7 @@ func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 		a = Write
 	}
 	end := addr + length
-	if end < addr || end > taskSize {
+	if end < addr || end > t.machine.layout.end {
 		return 0, SIGSEGV
 	}
 	c := t.machine.cpus[t.onCPU]

@@ -2,9 +2,15 @@ package paging
 
 import "slices"
 
-// populate makes pages present as mlock does; false when it has to stop.
+// populate makes pages present as mlock does; false when it has to stop. A page
+// that cannot be had is tried twice where others of its mapping came before it:
+// get_user_pages returns their number, and is called again for the rest.
 func (p *twinProc) populate(start, end uint64) bool {
+	first := start
 	for i := start; i < end; i++ {
+		if p.vma[i] != p.vma[first] {
+			first = i
+		}
 		v := p.vma[i]
 		if v == nil {
 			continue
@@ -20,6 +26,9 @@ func (p *twinProc) populate(start, end uint64) bool {
 			continue
 		}
 		if p.fault(i, a).Fatal() {
+			if i > first {
+				p.fault(i, a)
+			}
 			return false
 		}
 	}
@@ -99,6 +108,9 @@ func (p *twinProc) adviseOne(v *twinVMA, start, end uint64, adv int) Errno {
 				continue
 			}
 			if p.fault(i, a).Fatal() {
+				if i > start {
+					p.fault(i, a)
+				}
 				return EFAULT
 			}
 		}
@@ -176,10 +188,11 @@ func (p *twinProc) remap(old, oldN, newN, to uint64) Errno {
 // moveTables is what move_page_tables does to the tables: whole ones change
 // their place, the others get a companion.
 func (p *twinProc) moveTables(from, to, n uint64) {
+	size := uint64(1) << p.w.bits
 	for n > 0 {
-		step := min(n, 512-from%512, 512-to%512)
-		if src := [2]uint64{1, from / 512}; p.tables[src] {
-			if step == 512 && !p.tables[[2]uint64{1, to / 512}] {
+		step := min(n, size-from%size, size-to%size)
+		if src := [2]uint64{1, from / size}; p.tables[src] {
+			if step == size && !p.tables[[2]uint64{1, to / size}] {
 				delete(p.tables, src)
 			}
 			p.makeTables(to)
@@ -219,8 +232,8 @@ func (p *twinProc) fork() *twinProc {
 		if v.wipe || v.anon == nil {
 			continue
 		}
-		for level := uint64(1); level <= 3; level++ { // a table for each of the parent's
-			if t := [2]uint64{level, i >> (9 * level)}; p.tables[t] {
+		for level := uint64(1); level < p.w.levels; level++ { // a table for each of the parent's
+			if t := [2]uint64{level, i >> (p.w.bits * level)}; p.tables[t] {
 				c.tables[t] = true
 			}
 		}

@@ -3,18 +3,20 @@ package paging
 // access is what a program does.
 func (p *twinProc) access(page uint64, a Access) Outcome {
 	v, e := p.vma[page], p.pte[page]
-	if v != nil && v.allows(a) && e != nil && (a != Write || e.write) {
+	if v != nil && p.allows(v, a) && e != nil && (a != Write || e.write) {
 		e.dirty = e.dirty || a == Write
 		return OK
 	}
 	return p.fault(page, a)
 }
 
-func (v *twinVMA) allows(a Access) bool {
-	switch a {
-	case Write:
+// allows says whether an access is permitted; entries of 2 levels cannot forbid
+// fetches.
+func (p *twinProc) allows(v *twinVMA, a Access) bool {
+	switch {
+	case a == Write:
 		return v.prot&ProtWrite != 0
-	case Exec:
+	case a == Exec && p.w.levels > 2:
 		return v.prot&ProtExec != 0
 	}
 	return v.prot != 0
@@ -30,10 +32,19 @@ func (p *twinProc) fault(page uint64, a Access) Outcome {
 }
 
 func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
-	v, e := p.vma[page], p.pte[page]
-	if v == nil || !v.allows(a) {
+	v := p.vma[page]
+	if half := p.w.end; v == nil && p.w.levels > 3 && page >= half && page < 1<<52-half {
+		return FaultGP, SIGSEGV // the bits above those translated are not all the same
+	}
+	if v == nil || !p.allows(v, a) {
 		return FaultSegv, SIGSEGV
 	}
+	return p.take(page, a)
+}
+
+// take is the fault of an access that is permitted, or forced.
+func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
+	v, e := p.vma[page], p.pte[page]
 	index := uint64(int64(page) + v.offset)
 	if v.file != nil && !v.file.shmem && index >= v.file.pages {
 		return FaultBus, SIGBUS
@@ -48,7 +59,7 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 			e.write, e.dirty = true, true
 			return MkWrite, Minor
 		case e.unique || e.f.kind == rssAnon && e.f != p.w.zero && e.f.maps == 1:
-			e.write, e.dirty, e.unique = true, true, true
+			e.write, e.dirty, e.unique = v.prot&ProtWrite != 0, true, true
 			return CowReuse, Minor
 		}
 		kind := CowCopy
@@ -56,18 +67,18 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 			kind = CowZero
 		}
 		p.dropPTE(page)
-		p.own(page)
+		p.own(page, true)
 		return kind, Minor
 	}
 	switch {
 	case v.file == nil && a == Write:
-		p.own(page)
+		p.own(page, false)
 		return DemandZero, Minor
 	case v.file == nil:
 		p.set(page, p.w.zero, false)
 		return ZeroPage, Minor
 	case a == Write && !v.shared:
-		p.own(page)
+		p.own(page, false)
 		return FileCOW, Minor
 	case a == Write:
 		p.set(page, v.file.frame(index), true)
@@ -75,8 +86,9 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 		return FileShared, Minor
 	}
 	start, end := p.bounds(page)
-	first := max(page/16*16, start, page/512*512)
-	for i := first; i < min(first+16, end, (page/512+1)*512); i++ {
+	size := uint64(1) << p.w.bits
+	first := max(page/16*16, start, page/size*size)
+	for i := first; i < min(first+16, end, (page/size+1)*size); i++ {
 		index := uint64(int64(i) + v.offset)
 		if p.pte[i] != nil || !v.file.shmem && index >= v.file.pages || v.file.shmem && i != page && v.file.frames[index] == nil {
 			continue
@@ -118,7 +130,10 @@ func (p *twinProc) set(page uint64, f *twinFrame, write bool) {
 	p.pte[page] = &twinPTE{f: f, write: write}
 }
 
-func (p *twinProc) own(page uint64) {
-	p.set(page, &twinFrame{kind: rssAnon}, true)
-	p.pte[page].dirty, p.pte[page].unique = true, true
+// own gives a page a frame of its own, in place of another if cow.
+func (p *twinProc) own(page uint64, cow bool) {
+	v := p.vma[page]
+	write := v.prot&ProtWrite != 0
+	p.set(page, &twinFrame{kind: rssAnon}, write)
+	p.pte[page].dirty, p.pte[page].unique = write || v.file != nil || cow, true
 }

@@ -5,10 +5,12 @@ package paging
 // kernel's rules and the man pages, and judges the package in
 // TestAgainstTwin.
 type twin struct {
-	procs  []*twinProc
-	files  []*twinFile // with a size
-	faults [NumFaultKinds]uint64
-	zero   *twinFrame
+	levels, bits uint64 // of the page tables; of a page number, that index one table
+	end          uint64 // of user memory, in pages
+	procs        []*twinProc
+	files        []*twinFile // with a size
+	faults       [NumFaultKinds]uint64
+	zero         *twinFrame
 }
 
 type twinFile struct {
@@ -50,10 +52,27 @@ type twinProc struct {
 	real      *Task
 }
 
-func newTwin() *twin { return &twin{zero: &twinFrame{}} }
+// newTwin knows the four formats (Intel SDM volume 3, sections 4.3 to 4.5).
+func newTwin(levels int) *twin {
+	w := &twin{levels: uint64(levels), bits: 9, end: 1 << 35, zero: &twinFrame{}}
+	switch levels {
+	case 2:
+		w.bits, w.end = 10, 3<<18
+	case 3:
+		w.end = 3 << 18
+	case 5:
+		w.end = 1 << 44
+	}
+	return w
+}
 
 func (w *twin) newProc() *twinProc {
 	p := &twinProc{w: w, vma: map[uint64]*twinVMA{}, pte: map[uint64]*twinPTE{}, tables: map[[2]uint64]bool{}}
+	if w.levels == 3 { // the kernel gives a process the three tables of the root of PAE
+		for i := range uint64(3) {
+			p.tables[[2]uint64{2, i}] = true
+		}
+	}
 	w.procs = append(w.procs, p)
 	return p
 }
@@ -182,24 +201,25 @@ func (p *twinProc) dropPTE(page uint64) {
 }
 
 func (p *twinProc) unmap(start, end uint64) {
-	any := false
+	first, behind := end, end
 	for i := start; i < end; i++ {
 		if p.vma[i] != nil {
-			any = true
+			first, behind = min(first, i), i+1
 			_, last := p.bounds(i)
 			p.cut(i, min(last, end))
 			delete(p.vma, i)
 		}
 		p.dropPTE(i)
 	}
-	if any {
-		p.prune(start, end)
+	if first < end {
+		p.prune(first, behind)
 	}
 }
 
-// prune frees the page tables that lie wholly between the mappings around a hole.
+// prune frees the page tables of a new hole that lie wholly between the mappings
+// around it.
 func (p *twinProc) prune(start, end uint64) {
-	floor, ceiling := uint64(0), uint64(1)<<36
+	floor, ceiling := uint64(0), uint64(1)<<(p.w.bits*p.w.levels)
 	for i := range p.vma {
 		if i < start {
 			floor = max(floor, i+1)
@@ -208,15 +228,16 @@ func (p *twinProc) prune(start, end uint64) {
 		}
 	}
 	for t := range p.tables {
-		if size := uint64(1) << (9 * t[0]); t[1]*size >= floor && (t[1]+1)*size <= ceiling {
+		size := uint64(1) << (p.w.bits * t[0])
+		if base := t[1] * size; base >= floor && base+size <= ceiling && base < end && base+size > start {
 			delete(p.tables, t)
 		}
 	}
 }
 
 func (p *twinProc) makeTables(page uint64) {
-	for level := uint64(1); level <= 3; level++ {
-		p.tables[[2]uint64{level, page >> (9 * level)}] = true
+	for level := uint64(1); level < p.w.levels; level++ {
+		p.tables[[2]uint64{level, page >> (p.w.bits * level)}] = true
 	}
 }
 

@@ -9,10 +9,6 @@ const (
 	pageMask  = PageSize - 1
 )
 
-// taskSize is the end of user addresses with 4 levels
-// (arch/x86/include/asm/page_64_types.h:TASK_SIZE_MAX).
-const taskSize = 1<<47 - PageSize
-
 // Access is the kind of an access.
 type Access uint8
 
@@ -116,10 +112,12 @@ const (
 	FaultSegv                      // refused: no mapping or not permitted
 	FaultBus                       // refused: beyond the end of the file
 	FaultOOM                       // refused: no frame
+	Unshare                        // a page that the kernel pins became the mapping's own (do_wp_page)
+	FaultGP                        // refused: not a canonical address; not a page fault for the processor
 	NumFaultKinds = iota
 )
 
-var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom"}
+var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "not_canonical"}
 
 func (k FaultKind) String() string { return name(faultNames, int(k)) }
 
@@ -153,6 +151,7 @@ type Errno uint16
 // The error numbers the model returns (include/uapi/asm-generic/errno*.h).
 const (
 	EPERM      Errno = 1
+	EINTR      Errno = 4
 	EIO        Errno = 5
 	EBADF      Errno = 9
 	EAGAIN     Errno = 11
@@ -167,7 +166,7 @@ const (
 	EOPNOTSUPP Errno = 95
 )
 
-var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
+var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
 	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
 
 func (e Errno) String() string {

@@ -160,6 +160,16 @@ func (l vmaList) overlaps(start, end uint64) bool {
 	return i < len(l) && l[i].start < end
 }
 
+// extent is the pages from the first to the last that is mapped in the bytes
+// [start, end). Precondition: l.overlaps(start, end).
+func (l vmaList) extent(start, end uint64) (first, last uint64) {
+	i, j := l.find(start), l.find(end-1)
+	if j == len(l) || l[j].start >= end {
+		j--
+	}
+	return max(l[i].start, start) >> pageShift, min(l[j].end, end) >> pageShift
+}
+
 // replaced returns a new list in which with takes the place of [i, j).
 func (l vmaList) replaced(i, j int, with ...*vma) vmaList {
 	n := make(vmaList, 0, len(l)-(j-i)+len(with))

@@ -232,7 +232,7 @@ func (e *engine) syscall(tid uint32, s trace.Syscall) error {
 	}
 	if s.ABI == trace.ABII386 {
 		narrow(&s)
-		if !e.imposed {
+		if !e.imposed && e.header.ABI != trace.ABII386 {
 			e.warnings.once("the trace holds i386 system calls: they run in the address space of x86-64")
 		}
 	}

@@ -55,6 +55,15 @@
 // call, and the first is described. Where no Map record tells the start of the
 // heap, the first brk does.
 //
+// # 32-bit programs
+//
+// The ABI in the header of the trace chooses the address space, for all of its
+// processes: 2-level tables and the layout of a 32-bit kernel for i386, 4 levels
+// otherwise. Options.Model.Levels chooses other tables: 3 (PAE), or 4 or 5, on
+// which an i386 program gets the layout that 32-bit processes of a 64-bit kernel
+// have. A recorded i386 program has that layout with any number of levels, since
+// its addresses may lie above 3 GiB.
+//
 // # What is not acted on
 //
 // Time and Fault records. Truth records only stand in the result, beside what

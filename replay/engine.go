@@ -16,7 +16,7 @@ import (
 // Options configure a replay. The zero value of every field but Model is
 // useful.
 type Options struct {
-	Model    paging.Config
+	Model    paging.Config  // Levels 0: those of the trace's ABI, see doc.go
 	Path     string         // of the trace, for the result
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
@@ -111,7 +111,8 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, erro
 }
 
 func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
-	m, err := paging.New(opts.Model)
+	imposed := h.Origin == "captured" || h.Origin == "converted"
+	m, err := paging.New(addressSpace(opts.Model, h.ABI, imposed))
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		opts:     opts,
 		limits:   lim,
 		header:   h,
-		imposed:  h.Origin == "captured" || h.Origin == "converted",
+		imposed:  imposed,
 		machine:  m,
 		threads:  map[uint32]*thread{},
 		procs:    map[uint32]*process{},
@@ -138,6 +139,22 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	}
 	m.OnFault(e.onFault)
 	return e, nil
+}
+
+// addressSpace fits the address space of the model to the programs of the trace:
+// with no number of levels given, i386 programs get 2 and others 4. An i386
+// program on 4 or 5 levels is one of a 64-bit kernel, and so is a recorded one:
+// what was recorded on such a kernel lies above the 3 GiB of a 32-bit one.
+func addressSpace(c paging.Config, abi trace.ABI, imposed bool) paging.Config {
+	if abi == trace.ABII386 {
+		if c.Levels == 0 {
+			c.Levels = 2
+		}
+		c.Compat = c.Levels > 3 || imposed
+	} else if c.Levels == 0 {
+		c.Levels = 4
+	}
+	return c
 }
 
 func (e *engine) loop(ctx context.Context, src trace.Source) error {
@@ -218,9 +235,9 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	return nil
 }
 
-// noPage stands for all pages from 2^48 bytes on. Nothing is ever mapped there,
-// and the model's TLB does not tell such pages from lower ones.
-const noPage = 1 << 36
+// lastPage is the last page of 64-bit addresses; it stands for the numbers
+// beyond it that a trace may hold.
+const lastPage = 1<<52 - 1
 
 // fill copies references into the chunk until it is full or the bucket of the
 // time line is, and returns how many accesses they stand for. bad says that the
@@ -238,7 +255,7 @@ func (e *engine) fill(refs []trace.Ref) (accesses uint64, bad bool) {
 			n, bad = i, true
 			break
 		}
-		chunk[i] = paging.Ref{VPN: min(r.VPN, noPage), Reads: r.Reads, Writes: r.Writes, Execs: r.Execs, Offset: r.Offset, First: paging.Access(r.First)}
+		chunk[i] = paging.Ref{VPN: min(r.VPN, lastPage), Reads: r.Reads, Writes: r.Writes, Execs: r.Execs, Offset: r.Offset, First: paging.Access(r.First)}
 		accesses += r.Accesses()
 		if accesses >= room {
 			n = i + 1

@@ -23,7 +23,7 @@ import (
 
 // TestLessons runs the lessons of testdata: txtar archives of text traces and
 // of what the replay must count. For each NAME.trace there is a NAME.want. The
-// first line of a trace may be "#options" with cpus=, cache=, around=, tlb= and
+// first line of a trace may be "#options" with levels=, cpus=, cache=, around=, tlb= and
 // buckets=; "# vmtrace text 1" is put before it.
 //
 // A line of NAME.want is a dotted path into the JSON of the result (a leading
@@ -103,6 +103,7 @@ func lesson(t *testing.T, text, want string) {
 
 func lessonOptions(t *testing.T, text string) Options {
 	opts := Options{Model: paging.DefaultConfig(), Path: "lesson", Check: true}
+	opts.Model.Levels = 0 // by the header
 	line, _, _ := strings.Cut(text, "\n")
 	if !strings.HasPrefix(line, "#options ") {
 		return opts
@@ -116,6 +117,8 @@ func lessonOptions(t *testing.T, text string) Options {
 			opts.Model.CPUs = n
 		case "around":
 			opts.Model.FaultAround = uint64(n)
+		case "levels":
+			opts.Model.Levels = n
 		case "buckets":
 			opts.Buckets = n
 		case "cache":

@@ -25,6 +25,8 @@ var words = map[string]string{
 	"segv":          "refused: no mapping or not permitted",
 	"sigbus":        "refused: beyond the end of the file",
 	"oom":           "refused: no memory",
+	"unshare":       "page pinned by the kernel: made its own",
+	"not_canonical": "refused: not an address",
 	"munmap":        "munmap",
 	"mprotect":      "mprotect",
 	"mremap":        "mremap",

@@ -14,6 +14,7 @@ import (
 // what makes options of them.
 func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	c := paging.DefaultConfig()
+	fs.IntVar(&c.Levels, "levels", 0, "`levels` of the page table: 2 (i386), 3 (PAE), 4 (x86-64), 5 (LA57); by default 4, and 2 for a trace of i386 programs")
 	fs.IntVar(&c.CPUs, "cpus", c.CPUs, "processors; threads are spread over them in the order they start")
 	tlb := fs.String("tlb", "", "TLB `geometry` of each processor (default "+c.TLB.String()+")")
 	cache := fs.String("page-cache", "warm", "file pages at the start: `warm` (in memory: minor faults) or cold (the first read is a major fault)")
@@ -23,6 +24,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	memlock := newSize(c.LockedLimit)
 	fs.Var(memlock, "memlock", "bytes a process may lock in memory (ulimit -l)")
 	locking := fs.String("locking", c.Locking.String(), "page-table `locks`: per-table, global or mm")
+	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
 	return func() (replay.Options, error) {
 		var err error
 		if *tlb != "" {
@@ -36,8 +38,15 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if c.Locking, err = paging.ParseLocking(*locking); err != nil {
 			return replay.Options{}, usagef("--locking: %w", err)
 		}
+		if c.Vsyscall, err = paging.ParseVsyscallMode(*vsyscall); err != nil {
+			return replay.Options{}, usagef("--vsyscall: %w", err)
+		}
 		c.FaultAround, c.NoZeroPage, c.LockedLimit = uint64(*around), !*zero, uint64(*memlock)
-		if err := c.Validate(); err != nil {
+		checked := c
+		if checked.Levels == 0 {
+			checked.Levels = 4 // chosen when the trace is known
+		}
+		if err := checked.Validate(); err != nil {
 			return replay.Options{}, usageError{err}
 		}
 		return replay.Options{Model: c}, nil
