@@ -76,7 +76,7 @@ func backLayout(dst []byte, refs []Ref) []byte {
 
 // symbolLayout is the layout of the format.
 func symbolLayout(dst []byte, refs []Ref, noOffsets bool) []byte {
-	enc := &blockEncoder{noOffsets: noOffsets}
+	enc := &blockEncoder{noOffsets: noOffsets, fixed: fixedCount}
 	enc.reset(0)
 	for i := range refs {
 		enc.ref(&refs[i], 0, false)
