@@ -16,7 +16,7 @@ const (
 // The columns of a raw block, in order.
 const (
 	colRuns      = iota // references before each event
-	colTokens           // one byte per reference: its symbol
+	colTokens           // of each reference: its symbol, one byte or two
 	colSymbols          // definitions of symbols
 	colPages            // page deltas of the definitions
 	colCounts           // counts of references whose symbol leaves them open
@@ -27,11 +27,13 @@ const (
 	numColumns
 )
 
-// Symbols. A reference is the number of one of 255 symbols, each a page with
-// first access and counts, or the token that announces a definition.
+// Symbols: pages with first access and counts, numbered as they are defined. A
+// reference is the token of its symbol: one byte for the first numWide numbers,
+// two for the others, tokenDefine for the symbol that is defined next.
 const (
-	numSymbols  = 255
+	numWide     = 192
 	tokenDefine = 255
+	numSymbols  = numWide + (tokenDefine-numWide)<<8
 )
 
 // Bits of the meta byte of a definition: the low two are First.
@@ -50,9 +52,13 @@ const (
 	flagMask    = flagIPs | flagOffsets
 )
 
-// maxFixedCount is the largest count that the encoder makes part of a symbol:
-// small ones repeat, large ones would only crowd the table (encodings.md).
-const maxFixedCount = 8
+// The largest count that the encoder makes part of a symbol. Small counts
+// repeat, large ones only crowd the table; in a reduced trace every count is the
+// sum of a few accesses that were dropped, and hardly repeats (encodings.md).
+const (
+	fixedCount        = 8
+	fixedCountReduced = 1
+)
 
 // symbol is an entry of the encoder's table.
 type symbol struct {
@@ -66,18 +72,17 @@ type blockEncoder struct {
 	thread0   uint32 // thread when the block began
 	flags     byte
 	noOffsets bool
+	fixed     uint32 // largest count in a symbol
 	run       uint64 // references since the last event
 	refs      int
 	events    int
 	lastIP    uint64
 	symbols   [numSymbols]symbol
-	offsets   [numContexts]uint16 // of the last reference to pages with this hash
-	used      [numSymbols]bool    // since the hand passed
-	chains    [1 << 10]uint8      // by hash: number of the first symbol in the chain, or noSymbol
-	next      [numSymbols]uint8   // the symbol after it
-	hand      int                 // next symbol to replace, if it was not used
-	defined   int                 // number of the symbol defined last
+	next      [numSymbols]uint16  // the symbol after it in its chain
+	chains    [1 << 13]uint16     // by hash: the first symbol, or noSymbol
+	defined   int                 // symbols defined in the block
 	prevVPN   uint64              // page of the symbol defined last
+	offsets   [numContexts]uint16 // of the last reference to pages with this hash
 }
 
 func (b *blockEncoder) reset(thread uint32) {
@@ -85,14 +90,11 @@ func (b *blockEncoder) reset(thread uint32) {
 		b.cols[i] = b.cols[i][:0]
 	}
 	b.thread0, b.flags = thread, 0
-	b.run, b.refs, b.events, b.lastIP, b.prevVPN = 0, 0, 0, 0, 0
-	clear(b.symbols[:])
+	b.run, b.refs, b.events, b.lastIP, b.prevVPN, b.defined = 0, 0, 0, 0, 0, 0
 	for i := range b.chains {
 		b.chains[i] = noSymbol
 	}
-	clear(b.used[:])
 	clear(b.offsets[:])
-	b.hand, b.defined = 0, numSymbols-1
 }
 
 func (b *blockEncoder) empty() bool { return b.refs == 0 && b.events == 0 }
@@ -114,7 +116,7 @@ func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 func (b *blockEncoder) ref(r *Ref, ip uint64, withIP bool) {
 	s := symbol{ref: *r}
 	s.ref.Offset = 0
-	if max(r.Reads, r.Writes, r.Execs) > maxFixedCount {
+	if max(r.Reads, r.Writes, r.Execs) > b.fixed {
 		s.open = true
 		s.ref.Reads, s.ref.Writes, s.ref.Execs = min(r.Reads, 1), min(r.Writes, 1), min(r.Execs, 1)
 	}
@@ -135,13 +137,13 @@ func (b *blockEncoder) ref(r *Ref, ip uint64, withIP bool) {
 }
 
 // noSymbol ends a chain.
-const noSymbol = numSymbols
+const noSymbol = 1<<16 - 1
 
 // chain is where the chain of a symbol begins.
-func (b *blockEncoder) chain(s *symbol) *uint8 {
+func (b *blockEncoder) chain(s *symbol) *uint16 {
 	r := &s.ref
 	h := r.VPN<<16 ^ uint64(r.Reads)<<12 ^ uint64(r.Writes)<<8 ^ uint64(r.Execs)<<4 ^ uint64(r.First)
-	return &b.chains[h*0x9e3779b97f4a7c15>>54]
+	return &b.chains[h*0x9e3779b97f4a7c15>>51]
 }
 
 // symbol appends the token of the symbol, with its definition if it is not in
@@ -150,38 +152,34 @@ func (b *blockEncoder) symbol(s *symbol) {
 	head := b.chain(s)
 	for n := *head; n != noSymbol; n = b.next[n] {
 		if b.symbols[n] == *s {
-			b.used[n] = true
-			b.cols[colTokens] = append(b.cols[colTokens], n)
+			b.token(int(n))
 			return
 		}
 	}
-	n := b.free()
-	b.symbols[n] = *s
-	b.next[n], *head = *head, uint8(n)
-	b.define(n, s)
-}
-
-// free makes room for a symbol: it goes round as CLOCK does and takes the first
-// that was not used since the last time. New ones come in as not used, so those
-// that are never used again go first.
-func (b *blockEncoder) free() int {
-	for b.used[b.hand] {
-		b.used[b.hand] = false
-		b.hand = (b.hand + 1) % numSymbols
-	}
-	n := b.hand
-	b.hand = (b.hand + 1) % numSymbols
-	if old := &b.symbols[n]; old.ref.First != 0 {
-		at := b.chain(old)
-		for *at != uint8(n) {
+	n := b.defined % numSymbols
+	if b.defined >= numSymbols { // the table is full: the oldest goes
+		at := b.chain(&b.symbols[n])
+		for *at != uint16(n) {
 			at = &b.next[*at]
 		}
 		*at = b.next[n]
 	}
-	return n
+	b.symbols[n] = *s
+	b.next[n], *head = *head, uint16(n)
+	b.defined++
+	b.define(s)
 }
 
-func (b *blockEncoder) define(n int, s *symbol) {
+func (b *blockEncoder) token(n int) {
+	if n < numWide {
+		b.cols[colTokens] = append(b.cols[colTokens], byte(n))
+		return
+	}
+	n -= numWide
+	b.cols[colTokens] = append(b.cols[colTokens], byte(numWide+n>>8), byte(n))
+}
+
+func (b *blockEncoder) define(s *symbol) {
 	b.cols[colTokens] = append(b.cols[colTokens], tokenDefine)
 	m := byte(s.ref.First)
 	for k, count := range [3]uint32{s.ref.Reads, s.ref.Writes, s.ref.Execs} {
@@ -192,13 +190,12 @@ func (b *blockEncoder) define(n int, s *symbol) {
 	if s.open {
 		m |= metaOpen
 	}
-	step := byte((n - b.defined - 1 + numSymbols) % numSymbols)
-	b.cols[colSymbols] = append(b.cols[colSymbols], step, m)
+	b.cols[colSymbols] = append(b.cols[colSymbols], m)
 	if !s.open {
 		b.counts(colSymbols, &s.ref)
 	}
 	b.cols[colPages] = binary.AppendUvarint(b.cols[colPages], zigzag(int64(s.ref.VPN-b.prevVPN)))
-	b.defined, b.prevVPN = n, s.ref.VPN
+	b.prevVPN = s.ref.VPN
 }
 
 // counts appends the counts of r that are there.

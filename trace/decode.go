@@ -24,10 +24,10 @@ type blockDecoder struct {
 	eventsOnly bool // references are passed over
 	cols       [numColumns][]byte
 
-	symbols [numSymbols + 1]decSymbol
+	symbols []decSymbol // at most numSymbols, by number
 	offsets [numContexts]uint16 // of the last reference to pages with this hash
-	defined int
-	vpn     uint64 // page of the symbol defined last
+	defined int                 // symbols defined in the block
+	vpn     uint64              // page of the symbol defined last
 	ip      uint64
 
 	isAhead bool
@@ -46,19 +46,9 @@ type badRef struct {
 
 // decSymbol is an entry of the decoder's table.
 type decSymbol struct {
-	ref   Ref // Offset is 0; of an open symbol the counts are those of the last reference
-	state symbolState
-	has   byte // counts of an open symbol: bits 0, 1, 2 = reads, writes, fetches
+	ref Ref  // Offset is 0; of an open symbol the counts are those of the last reference
+	has byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches
 }
-
-type symbolState byte
-
-const (
-	symbolFixed     symbolState = iota
-	symbolOpen                  // counts stand in colCounts
-	symbolUndefined             // no definition so far
-	symbolDefine                // tokenDefine
-)
 
 // open starts a raw block after checking every length in it.
 func (d *blockDecoder) open(raw []byte) error {
@@ -89,12 +79,8 @@ func (d *blockDecoder) open(raw []byte) error {
 	if err := d.checkLengths(); err != nil {
 		return err
 	}
-	for i := range d.symbols {
-		d.symbols[i] = decSymbol{state: symbolUndefined}
-	}
-	d.symbols[tokenDefine].state = symbolDefine
 	clear(d.offsets[:])
-	d.defined, d.vpn, d.ip = numSymbols-1, 0, 0
+	d.symbols, d.defined, d.vpn, d.ip = d.symbols[:0], 0, 0, 0
 	d.isAhead, d.eventsOnly, d.out = false, false, 0
 	return d.nextRun()
 }
@@ -105,8 +91,8 @@ func (d *blockDecoder) checkLengths() error {
 	if d.flags&flagOffsets != 0 {
 		offsets = 2 * d.refs
 	}
-	if len(d.cols[colTokens]) != d.refs {
-		return fmt.Errorf("%w: %d tokens for %d references", ErrCorrupt, len(d.cols[colTokens]), d.refs)
+	if n := len(d.cols[colTokens]); n < d.refs || n > 2*d.refs {
+		return fmt.Errorf("%w: %d bytes of tokens for %d references", ErrCorrupt, n, d.refs)
 	}
 	if n := len(d.cols[colOffsets]) + len(d.cols[colFetchOffs]); n != offsets || len(d.cols[colOffsets])&1 != 0 {
 		return fmt.Errorf("%w: %d bytes of offsets for %d references", ErrCorrupt, n, d.refs)
@@ -157,7 +143,20 @@ func (d *blockDecoder) next(b *Batch) (bool, error) {
 		d.events--
 		return true, d.nextRun()
 	}
-	return false, nil
+	return false, d.leftOver()
+}
+
+// leftOver says whether something in the block was not used up.
+func (d *blockDecoder) leftOver() error {
+	if d.eventsOnly {
+		return nil
+	}
+	for i := range d.cols {
+		if len(d.cols[i]) != 0 {
+			return d.corrupt(0, fmt.Sprintf("%d bytes left over in column %d", len(d.cols[i]), i))
+		}
+	}
+	return nil
 }
 
 // nextRefs hands out n references.
@@ -189,9 +188,7 @@ func (d *blockDecoder) decode(n int) {
 		d.buf = make([]Ref, roomy(n))
 	}
 	d.buf = d.buf[:n]
-	tokens := d.cols[colTokens][:n]
-	d.cols[colTokens] = d.cols[colTokens][n:]
-	good, what := d.decodeTokens(d.buf, tokens)
+	good, what := d.decodeTokens(d.buf)
 	if d.flags&flagOffsets != 0 {
 		if i := d.decodeOffsets(d.buf[:good]); i < good {
 			good, what = i, "offset"
@@ -211,56 +208,76 @@ func roomy(n int) int { return n + n/4 }
 
 // decodeTokens decodes all but the offsets. It returns how many references are
 // good and what is wrong with the one after them.
-func (d *blockDecoder) decodeTokens(out []Ref, tokens []byte) (int, string) {
-	tokens = tokens[:len(out)]
-	for i, token := range tokens {
-		s := &d.symbols[token]
-		if s.state != symbolFixed {
-			if s.state == symbolUndefined {
-				return i, "symbol without definition"
-			}
-			if s.state == symbolDefine {
-				if s = d.define(); s == nil {
+func (d *blockDecoder) decodeTokens(out []Ref) (int, string) {
+	tokens := d.cols[colTokens]
+	at := 0
+	for i := range out {
+		if at >= len(tokens) {
+			return i, "token is missing"
+		}
+		n := int(tokens[at])
+		at++
+		if n >= numWide {
+			if n == tokenDefine {
+				if n = d.define(); n < 0 {
 					return i, "definition of a symbol"
 				}
-			}
-			if s.state == symbolOpen {
-				if d.cols[colCounts] = decodeCounts(&s.ref, s.has, d.cols[colCounts]); d.cols[colCounts] == nil {
-					return i, "counts"
+			} else {
+				if at >= len(tokens) {
+					return i, "token is missing"
 				}
+				n = numWide + (n-numWide)<<8 + int(tokens[at])
+				at++
+			}
+		}
+		if n >= len(d.symbols) {
+			return i, "symbol without definition"
+		}
+		s := &d.symbols[n]
+		if s.has != 0 {
+			if d.cols[colCounts] = decodeCounts(&s.ref, s.has, d.cols[colCounts]); d.cols[colCounts] == nil {
+				return i, "counts"
 			}
 		}
 		out[i] = s.ref
 	}
+	d.cols[colTokens] = tokens[at:]
 	return len(out), ""
 }
 
-// define reads the next definition; nil when it is damaged.
-func (d *blockDecoder) define() *decSymbol {
+// define reads the next definition and returns its number, or -1 when it is
+// damaged.
+func (d *blockDecoder) define() int {
 	c := d.cols[colSymbols]
-	if len(c) < 2 || c[0] >= numSymbols || c[1]&^metaMask != 0 || c[1]&3 == 0 {
-		return nil
+	if len(c) < 1 || c[0]&^metaMask != 0 || c[0]&3 == 0 {
+		return -1
 	}
-	step, m := int(c[0]), c[1]
-	s := decSymbol{ref: Ref{First: Access(m & 3)}, has: m / metaReads & 7}
+	m := c[0]
+	s := decSymbol{ref: Ref{First: Access(m & 3)}}
 	if m&(metaReads<<(s.ref.First-1)) == 0 {
-		return nil // a first access that is not counted
+		return -1 // a first access that is not counted
 	}
-	if c = c[2:]; m&metaOpen != 0 {
-		s.state = symbolOpen
-	} else if c = decodeCounts(&s.ref, s.has, c); c == nil {
-		return nil
+	has := m / metaReads & 7
+	if c = c[1:]; m&metaOpen != 0 {
+		s.has = has
+	} else if c = decodeCounts(&s.ref, has, c); c == nil {
+		return -1
 	}
 	delta, w := binary.Uvarint(d.cols[colPages])
 	d.vpn += uint64(unzigzag(delta))
 	if w <= 0 || d.vpn > maxVPN {
-		return nil
+		return -1
 	}
 	s.ref.VPN = d.vpn
 	d.cols[colSymbols], d.cols[colPages] = c, d.cols[colPages][w:]
-	d.defined = (d.defined + 1 + step) % numSymbols
-	d.symbols[d.defined] = s
-	return &d.symbols[d.defined]
+	n := d.defined % numSymbols
+	d.defined++
+	if n == len(d.symbols) {
+		d.symbols = append(d.symbols, s)
+	} else {
+		d.symbols[n] = s
+	}
+	return n
 }
 
 // decodeCounts reads the counts that are there. It returns the rest of the

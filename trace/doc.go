@@ -82,13 +82,13 @@
 //	60     the columns, one after the other:
 //
 //	runs      before each event: uvarint, references since the event before it
-//	tokens    one byte a reference: 0..254 = symbol of that number; 255 = the next of
-//	          the definitions, whose symbol the reference also is
-//	symbols   definitions, two bytes and counts each: step (the number defined is the
-//	          one defined before, at first 254, plus 1 plus step, modulo 255); bits
-//	          0-1 first access (1 read, 2 write, 3 fetch), bits 2, 3, 4 has reads,
-//	          writes, fetches, bit 5 open; unless open: uvarint reads, writes,
-//	          fetches, those that it has
+//	tokens    of each reference: 0..191 = symbol of that number; 192+h and a byte l,
+//	          h below 63 = symbol 192 + 256 h + l; 255 = the next of the definitions,
+//	          whose symbol the reference also is
+//	symbols   definitions, a byte and counts each: bits 0-1 first access (1 read, 2
+//	          write, 3 fetch), bits 2, 3, 4 has reads, writes, fetches, bit 5 open;
+//	          unless open: uvarint reads, writes, fetches, those that it has. They
+//	          are numbered from 0; after 16319 they begin again at 0 and replace
 //	pages     of each definition: uvarint zigzag delta to the page of the definition
 //	          before it, at first page 0
 //	counts    of each reference with an open symbol: uvarint reads, writes, fetches,
@@ -104,10 +104,10 @@
 //	          pointer before, at first 0
 //
 // A worked example to the last byte stands in golden_test.go. Programs walk the
-// same few pages in the same patterns, so a reference costs mostly one byte that
-// the general compressor behind finds again and again. Which symbol to define,
-// and which to forget for it, is up to the writer. encodings.md has the layouts
-// that were tried.
+// same pages in the same patterns, so a reference costs mostly one byte, always
+// the same one in a block, and the general compressor behind finds the patterns.
+// Which counts belong to a symbol and which stay open is up to the writer.
+// encodings.md has the layouts that were tried.
 //
 // # Limits
 //

@@ -43,7 +43,7 @@ func FuzzReader(f *testing.F) {
 // FuzzBlock feeds the block decoder past the checksum, and holds decoding ahead
 // against decoding batch by batch.
 func FuzzBlock(f *testing.F) {
-	var b blockEncoder
+	b := blockEncoder{fixed: fixedCount}
 	b.reset(0)
 	for _, r := range sample(f, 1, 60, true) {
 		if r.ev != nil {

@@ -122,6 +122,7 @@ func writeGolden(t *testing.T, path, twin string, recs []record, ips bool, opts 
 // block: one sched, four references, one mark.
 func TestWorkedExample(t *testing.T) {
 	var b blockEncoder
+	b.fixed = fixedCount
 	b.reset(0)
 	sched, mark := NewSched(Sched{Thread: 7}), NewMark(7, "hi")
 	b.event(&sched)
@@ -137,14 +138,14 @@ func TestWorkedExample(t *testing.T) {
 		2, 0, 0, 0, // events
 		0, 0, 0, 0, // thread at the beginning
 		2, 0, 0, 0, // flags: offsets
-		2, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, // lengths of runs, tokens, symbols,
+		2, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, // lengths of runs, tokens, symbols,
 		3, 0, 0, 0, 3, 0, 0, 0, 6, 0, 0, 0, // pages, counts, offsets of data,
 		2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, // offsets of fetches, events, instruction pointers
 		0, 4, // runs: no reference before the sched, four before the mark
 		255, 255, 0, 255, // tokens: two definitions, symbol 0, a definition
-		0, 0x05, 1, // symbol 0: first a read, one read
-		0, 0x2e, // symbol 1: first a write, reads and writes, counts with each reference
-		0, 0x13, 4, // symbol 2: first a fetch, four fetches
+		0x05, 1, // symbol 0: first a read, one read
+		0x2e,    // symbol 1: first a write, reads and writes, counts with each reference
+		0x13, 4, // symbol 2: first a fetch, four fetches
 		0x20, 0x02, 0x01, // pages: zigzag(+0x10), zigzag(+1), zigzag(-1)
 		2, 0xac, 0x02, // counts: reads 2, writes 300
 		0x23, 0x01, 0x08, 0x00, 0x02, 0x00, // offsets of data: 0x123, 8, 0x125 against 0x123

@@ -84,7 +84,7 @@ func TestWorkers(t *testing.T) {
 // TestDecodeErrors: damage that a checksum does not catch is told the same way
 // by serial and parallel reading, with the batches before it.
 func TestDecodeErrors(t *testing.T) {
-	var b blockEncoder
+	b := blockEncoder{fixed: fixedCount}
 	b.reset(0)
 	for i := range 10_000 {
 		b.ref(&Ref{VPN: uint64(i % 300), Offset: uint16(i % 4096), Reads: 1 + uint32(i%20), First: Read}, uint64(i), true)
@@ -99,12 +99,13 @@ func TestDecodeErrors(t *testing.T) {
 	}
 	for name, damage := range map[string]func(raw []byte){
 		"undefined symbol": func(raw []byte) { columns(raw, colTokens)[0] = 254 },
-		"lying definition": func(raw []byte) { columns(raw, colSymbols)[1] = 0xff },
-		"no first access":  func(raw []byte) { columns(raw, colSymbols)[1] = metaWrites | byte(Read) },
+		"lying definition": func(raw []byte) { columns(raw, colSymbols)[0] = 0xff },
+		"no first access":  func(raw []byte) { columns(raw, colSymbols)[0] = metaWrites | byte(Read) },
 		"zero count":       func(raw []byte) { c := columns(raw, colCounts); c[len(c)-1] = 0 },
 		"endless count":    func(raw []byte) { c := columns(raw, colCounts); c[len(c)-1] |= 0x80 },
 		"endless ip":       func(raw []byte) { c := columns(raw, colIPs); c[len(c)-1] |= 0x80 },
-		"more fetches":     func(raw []byte) { columns(raw, colSymbols)[1] = metaExecs | byte(Exec) },
+		"tokens left":      func(raw []byte) { c := columns(raw, colTokens); c[len(c)-1], c[len(c)-2] = numWide, 0 },
+		"more fetches":     func(raw []byte) { columns(raw, colSymbols)[0] = metaExecs | byte(Exec) },
 	} {
 		raw := bytes.Clone(good)
 		damage(raw)

@@ -60,7 +60,10 @@ func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
 		return nil, err
 	}
 	t := &Writer{w: w, zw: zw, census: newCensus()}
-	t.enc.noOffsets = o.noOffsets
+	t.enc.noOffsets, t.enc.fixed = o.noOffsets, fixedCount
+	if h.Reduce > 0 {
+		t.enc.fixed = fixedCountReduced
+	}
 	t.enc.reset(0)
 	h.Version = Version
 	if o.noOffsets {
