@@ -21,6 +21,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	around := newSize(c.FaultAround)
 	fs.Var(around, "fault-around", "map so many bytes of cached file pages around a read fault; 4KiB = off")
 	locking := fs.String("locking", c.Locking.String(), "page-table `locks`: per-table, global or mm")
+	fs.BoolVar(&c.BottomUp, "bottom-up", false, "place mappings upwards, as with vm.legacy_va_layout")
 	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
 	return func() (replay.Options, error) {
 		var err error
