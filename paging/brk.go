@@ -10,13 +10,13 @@ func (t *Task) SetBrk(start, end uint64) {
 
 // Brk moves the end of the heap, after Linux 6.1 mm/mmap.c:brk. It returns the
 // new end, or the old one where the move is refused: below the start, into (or
-// within a guard gap of) the next mapping, above the limit of locked memory, or
+// within a guard gap of) the next mapping, above a limit, or
 // down over pages that are not mapped any more.
 func (t *Task) Brk(addr uint64) uint64 {
 	s := t.begin()
 	old := s.brk
 	from, to := pageUp(old), pageUp(addr)
-	ok := addr >= s.startBrk
+	ok := addr >= s.startBrk && addr-s.startBrk <= s.machine.cfg.DataLimit // check_data_rlimit
 	switch {
 	case !ok || from == to:
 	case addr <= old:
@@ -44,7 +44,7 @@ func (s *Space) growHeap(from, to uint64) bool {
 	l := s.list()
 	v := &vma{start: from, end: to, flags: protFlags(ProtRead|ProtWrite) | vmMayAll | vmAccount | s.defFlags, pgoff: from >> pageShift, name: regionNames[Heap]}
 	i := l.find(from)
-	if to > s.machine.layout.end || to < from || len(l) > maxMapCount || !s.mayLock(v.flags, v.pages()) || i < len(l) && to+PageSize > l[i].gapStart() {
+	if to > s.machine.layout.end || to < from || len(l) > maxMapCount || !s.mayExpand(v.flags, v.pages()) || !s.mayLock(v.flags, v.pages()) || i < len(l) && to+PageSize > l[i].gapStart() {
 		return false
 	}
 	below := i > 0 && l[i-1].end > s.startBrk && continues(l[i-1], v) && l[i-1].accepts(v, nil)

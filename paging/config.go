@@ -7,17 +7,21 @@ import (
 
 // Config configures a Machine. Start from DefaultConfig.
 type Config struct {
-	Profile     string       // kernel followed: "linux-6.1"
-	Levels      int          // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
-	Compat      bool         // user addresses are those of 32-bit processes of a 64-bit kernel
-	CPUs        int          // 1 to 64
-	TLB         TLBConfig    // of each CPU
-	FaultAround uint64       // bytes mapped around a read fault, a power of two; PageSize = off
-	Cache       CacheState   // of file pages before the run
-	Locking     Locking      // of faults
-	NoZeroPage  bool         // reads of fresh anonymous memory get a frame of their own (mm_forbids_zeropage)
-	Vsyscall    VsyscallMode // of the vsyscall page; the kernel's default is xonly (CONFIG_LEGACY_VSYSCALL_XONLY)
-	LockedLimit uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
+	Profile      string       // kernel followed: "linux-6.1"
+	Levels       int          // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
+	Compat       bool         // user addresses are those of 32-bit processes of a 64-bit kernel
+	CPUs         int          // 1 to 64
+	TLB          TLBConfig    // of each CPU
+	FaultAround  uint64       // bytes mapped around a read fault, a power of two; PageSize = off
+	Cache        CacheState   // of file pages before the run
+	Locking      Locking      // of faults
+	NoZeroPage   bool         // reads of fresh anonymous memory get a frame of their own (mm_forbids_zeropage)
+	Vsyscall     VsyscallMode // of the vsyscall page; the kernel's default is xonly (CONFIG_LEGACY_VSYSCALL_XONLY)
+	BottomUp     bool         // mappings are placed upwards from a third of user memory (vm.legacy_va_layout)
+	StackLimit   uint64       // bytes a stack may grow to (RLIMIT_STACK); it moves where placement begins
+	AddressLimit uint64       // bytes a process may map (RLIMIT_AS)
+	DataLimit    uint64       // bytes of private writable memory (RLIMIT_DATA)
+	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 
 // NoLimit is a limit that nothing reaches (RLIM_INFINITY).
@@ -75,10 +79,11 @@ func parse[T ~uint8](names []string, s string) (T, error) {
 const maxCPUs = 64
 
 // DefaultConfig is Linux 6.1 on x86-64 with 4 CPUs, a warm page cache and the
-// kernel's own limit of locked memory (include/uapi/linux/resource.h:
-// MLOCK_LIMIT).
+// kernel's own limits of stack and locked memory (include/asm-generic/resource.h:
+// INIT_RLIMITS, include/uapi/linux/resource.h: _STK_LIM, MLOCK_LIMIT).
 func DefaultConfig() Config {
-	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10, LockedLimit: 8 << 20}
+	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10,
+		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20}
 }
 
 // Validate returns an error that names the field and what it may be.

@@ -21,7 +21,7 @@
 //   - Mappings (vma.go, merge.go): split, and merged by the rules of vma_merge
 //     and mmap_region, with anon_vma, file, offset and flags.
 //   - Calls, each returning the kernel's value or errno: mmap and munmap
-//     (mmap.go, placement in place.go), brk, mprotect (protect.go), mremap,
+//     (mmap.go, placement in place.go), remap_file_pages (remapfile.go), brk, mprotect (protect.go), mremap,
 //     madvise, msync, mlock and its kin (mlock.go), fork, clone, vfork, exec,
 //     exit (process.go).
 //   - Page tables of 2 (i386), 3 (PAE), 4 (x86-64) and 5 levels (LA57) by one
@@ -45,7 +45,7 @@
 // # Not covered
 //
 // Reclaim, swap, memory limits, writeback by age; huge pages, transparent or
-// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; memfd, shmat, remap_file_pages; lazy TLB mode
+// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; memfd, shmat; lazy TLB mode
 // and kernel threads; page-walk caches; time.
 //
 // # Concurrency
@@ -118,9 +118,11 @@
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.
 //   - Differs from Linux: memory for a fork, a mapping or a table never runs out,
-//     only frames do (2^30); there is no overcommit limit, RLIMIT_AS or
-//     RLIMIT_DATA. RLIMIT_STACK is 8 MiB, the other limits are the defaults:
-//     vm.max_map_count 65530, RLIMIT_MEMLOCK 8 MiB ([Config.LockedLimit]).
+//     only frames do (2^30); there is no overcommit limit. The limits of address
+//     space, data, stack and locked memory (limits.go, [Config]) are the same for
+//     every process; regions of an image ([Task.MapRegion]) are not held against
+//     them, nor does RLIMIT_DATA count its data segment against brk.
+//     vm.max_map_count is 65530.
 //   - Differs from Linux: calls come from an unprivileged process, but files are
 //     open for reading and writing: EACCES of file modes, sealing and noexec do
 //     not occur.

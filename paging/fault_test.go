@@ -249,7 +249,7 @@ func TestStackGrowth(t *testing.T) {
 	for _, c := range []struct {
 		below uint64
 		want  Outcome
-	}{{0x21000, Minor}, {0x22000, Minor}, {stackLimit, Minor}, {stackLimit + PageSize, SIGSEGV}} {
+	}{{0x21000, Minor}, {0x22000, Minor}, {8 << 20, Minor}, {8<<20 + PageSize, SIGSEGV}} {
 		if got := tk.Access(top-c.below, Write); got != c.want {
 			t.Errorf("%#x below the top: %v, want %v", c.below, got, c.want)
 		}

@@ -62,7 +62,8 @@ func newLayout(c Config) layout {
 	if y.lowest == mmapMinAddr {
 		y.longest -= mmapMinAddr
 	}
-	y.topDown = topDownBase(y.window, stackLimit)
+	y.topDown = topDownBase(y.window, c.StackLimit)
+	y.legacy = c.BottomUp
 	y.bottomUp = pageUp(y.window / 3)
 	return y
 }

@@ -84,6 +84,9 @@ func (s *Space) mmap(t *Task, length uint64, a MmapArgs) (uint64, Errno) {
 	if v.file == nil && !v.private() {
 		v.file, v.pgoff = s.machine.newShmem(), 0
 	}
+	if !s.mayReplace(v) {
+		return 0, ENOMEM
+	}
 	g := s.gather(t, FlushMunmap)
 	errno = s.replace(&g, v)
 	g.flush()

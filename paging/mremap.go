@@ -95,6 +95,8 @@ func (s *Space) checkResize(v *vma, a mremapArgs) Errno {
 		return EFAULT
 	case !s.mayLock(v.flags, (a.newLen-a.oldLen)>>pageShift):
 		return EAGAIN
+	case !s.mayExpand(v.flags, (a.newLen-a.oldLen)>>pageShift):
+		return ENOMEM
 	}
 	return 0
 }
@@ -143,6 +145,9 @@ func (s *Space) remapTo(t *Task, a mremapArgs) (uint64, Errno) {
 	}
 	if errno := s.checkResize(v, a); errno != 0 {
 		return 0, errno
+	}
+	if a.flags&mremapDontUnmap != 0 && !s.mayExpand(v.flags, a.oldLen>>pageShift) {
+		return 0, ENOMEM
 	}
 	to, errno := s.place(request, a.newLen)
 	if errno != 0 {

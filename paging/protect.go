@@ -3,7 +3,7 @@ package paging
 // Mprotect changes the protection of [addr, addr+length), after Linux 6.1
 // mm/mprotect.c:do_mprotect_pkey. Errors: EINVAL (unaligned, unknown bits, both
 // grow flags, PROT_GROWSDOWN on a mapping that does not grow, PROT_GROWSUP),
-// ENOMEM (a hole: what came before it is done), EACCES.
+// ENOMEM (a hole, or a limit: what came before it is done), EACCES.
 func (t *Task) Mprotect(addr, length uint64, prot Prot) Errno {
 	const protSem = 8
 	grows := prot & (protGrowsDown | protGrowsUp)
@@ -75,6 +75,10 @@ func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) (touch []*v
 		stop := min(end, v.end)
 		now := v.flags&^vmAccess | flags
 		if now != v.flags {
+			// the limits are asked where an area turns into data (mprotect_fixup)
+			if n := (stop - addr) >> pageShift; now&vmWrite != 0 && !s.mayExpand(now, n) && s.mayExpand(v.flags, n) {
+				return touch, ENOMEM
+			}
 			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve) == 0 {
 				now |= vmAccount
 			}

@@ -1,15 +1,12 @@
 package paging
 
-// stackLimit is RLIMIT_STACK and stackGap the guard gap below a growing stack,
-// in bytes (mm/mmap.c:stack_guard_gap).
-const (
-	stackLimit = 8 << 20
-	stackGap   = 256 * PageSize
-)
+// stackGap is the guard gap below a growing stack, in bytes (mm/mmap.c:
+// stack_guard_gap).
+const stackGap = 256 * PageSize
 
 // growStack extends the mapping above addr down to it (mm/mmap.c:
 // expand_downwards, acct_stack_growth): not below the lowest address, within
-// the stack limit and the limit of locked memory, and leaving the guard gap to a
+// the limits of the stack, the address space and locked memory, and leaving the guard gap to a
 // mapping below that can be accessed.
 func (t *Task) growStack(addr uint64) bool {
 	s := t.space
@@ -24,7 +21,7 @@ func (t *Task) growStack(addr uint64) bool {
 	if v.start <= addr {
 		return true // another task grew it
 	}
-	if v.flags&vmGrowsDown == 0 || addr < mmapMinAddr || v.end-addr > stackLimit {
+	if v.flags&vmGrowsDown == 0 || addr < mmapMinAddr || v.end-addr > s.machine.cfg.StackLimit {
 		return false
 	}
 	if i > 0 {
@@ -33,7 +30,7 @@ func (t *Task) growStack(addr uint64) bool {
 		}
 	}
 	grown := (v.start - addr) >> pageShift
-	if grown > v.pgoff || !s.mayLock(v.flags, grown) {
+	if grown > v.pgoff || !s.mayExpand(v.flags, grown) || !s.mayLock(v.flags, grown) {
 		return false
 	}
 	n := v.clone()

@@ -31,6 +31,9 @@ var calls = buildCalls([]call{
 	{"mprotect", 3, applyMprotect},
 	{"pkey_mprotect", 4, applyMprotect},
 	{"mremap", 5, applyMremap},
+	{"remap_file_pages", 5, func(e *engine, th *thread, s *trace.Syscall) uint64 {
+		return raw(th.task.RemapFilePages(s.Args[0], s.Args[1], paging.Prot(s.Args[2]), s.Args[3], paging.MapFlags(s.Args[4])))
+	}},
 	{"brk", 1, applyBrk},
 	{"madvise", 3, applyMadvise},
 	{"msync", 3, func(e *engine, th *thread, s *trace.Syscall) uint64 {
@@ -56,7 +59,7 @@ var calls = buildCalls([]call{
 // unmodelled are calls that change what is mapped or resident and that the
 // model does not know. A trace that holds one is told apart by a warning.
 var unmodelled = map[string]bool{
-	"shmat": true, "shmdt": true, "remap_file_pages": true, "process_madvise": true, "process_vm_writev": true,
+	"shmat": true, "shmdt": true, "process_madvise": true, "process_vm_writev": true,
 	"process_mrelease": true, "userfaultfd": true, "memfd_secret": true,
 }
 

@@ -20,6 +20,7 @@ var callNumbers = []struct {
 	{"mprotect", 10, 125, 226},
 	{"pkey_mprotect", 329, 380, 288},
 	{"mremap", 25, 163, 216},
+	{"remap_file_pages", 216, 257, 234},
 	{"brk", 12, 45, 214},
 	{"madvise", 28, 219, 233},
 	{"msync", 26, 144, 227},
