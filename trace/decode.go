@@ -24,7 +24,7 @@ type blockDecoder struct {
 	eventsOnly bool // references are passed over
 	cols       [numColumns][]byte
 
-	symbols []decSymbol // at most numSymbols, by number
+	symbols []decSymbol         // at most numSymbols, by number
 	offsets [numContexts]uint16 // of the last reference to pages with this hash
 	defined int                 // symbols defined in the block
 	vpn     uint64              // page of the symbol defined last
@@ -46,7 +46,7 @@ type badRef struct {
 
 // decSymbol is an entry of the decoder's table.
 type decSymbol struct {
-	ref Ref  // Offset is 0; of an open symbol the counts are those of the last reference
+	ref Ref  // Offset is 0, and the counts of an open symbol
 	has byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches
 }
 
@@ -209,7 +209,7 @@ func roomy(n int) int { return n + n/4 }
 // decodeTokens decodes all but the offsets. It returns how many references are
 // good and what is wrong with the one after them.
 func (d *blockDecoder) decodeTokens(out []Ref) (int, string) {
-	tokens := d.cols[colTokens]
+	tokens, counts := d.cols[colTokens], d.cols[colCounts]
 	at := 0
 	for i := range out {
 		if at >= len(tokens) {
@@ -234,14 +234,16 @@ func (d *blockDecoder) decodeTokens(out []Ref) (int, string) {
 			return i, "symbol without definition"
 		}
 		s := &d.symbols[n]
+		out[i] = s.ref
 		if s.has != 0 {
-			if d.cols[colCounts] = decodeCounts(&s.ref, s.has, d.cols[colCounts]); d.cols[colCounts] == nil {
+			w := decodeCounts(&out[i], s.has, counts)
+			if w < 0 {
 				return i, "counts"
 			}
+			counts = counts[w:]
 		}
-		out[i] = s.ref
 	}
-	d.cols[colTokens] = tokens[at:]
+	d.cols[colTokens], d.cols[colCounts] = tokens[at:], counts
 	return len(out), ""
 }
 
@@ -260,8 +262,10 @@ func (d *blockDecoder) define() int {
 	has := m / metaReads & 7
 	if c = c[1:]; m&metaOpen != 0 {
 		s.has = has
-	} else if c = decodeCounts(&s.ref, has, c); c == nil {
+	} else if w := decodeCounts(&s.ref, has, c); w < 0 {
 		return -1
+	} else {
+		c = c[w:]
 	}
 	delta, w := binary.Uvarint(d.cols[colPages])
 	d.vpn += uint64(unzigzag(delta))
@@ -280,20 +284,40 @@ func (d *blockDecoder) define() int {
 	return n
 }
 
-// decodeCounts reads the counts that are there. It returns the rest of the
-// column, nil when a count is damaged, zero or too large.
-func decodeCounts(r *Ref, has byte, c []byte) []byte {
-	for k, dst := range [3]*uint32{&r.Reads, &r.Writes, &r.Execs} {
-		if has>>k&1 == 0 {
-			continue
-		}
-		v, w := binary.Uvarint(c)
-		if w <= 0 || v == 0 || v > 1<<32-1 {
-			return nil
-		}
-		*dst, c = uint32(v), c[w:]
+// decodeCounts reads the counts that are there and returns how many bytes they
+// take, or -1 when one is damaged, zero or too large.
+func decodeCounts(r *Ref, has byte, c []byte) int {
+	at := 0
+	if has&1 != 0 {
+		r.Reads, at = decodeCount(c, at)
 	}
-	return c
+	if has&2 != 0 {
+		r.Writes, at = decodeCount(c, at)
+	}
+	if has&4 != 0 {
+		r.Execs, at = decodeCount(c, at)
+	}
+	return at
+}
+
+// decodeCount reads the count at c[at:] and returns it with the place after it,
+// -1 when it is damaged, zero or too large, or at was -1.
+func decodeCount(c []byte, at int) (uint32, int) {
+	if uint(at) < uint(len(c)) && c[at]-1 < 0x7f { // one byte: nearly all
+		return uint32(c[at]), at + 1
+	}
+	return longCount(c, at)
+}
+
+func longCount(c []byte, at int) (uint32, int) {
+	if at < 0 {
+		return 0, -1
+	}
+	v, w := binary.Uvarint(c[at:])
+	if w <= 0 || v == 0 || v > 1<<32-1 {
+		return 0, -1
+	}
+	return uint32(v), at + w
 }
 
 // decodeOffsets fills in the offsets; it returns how many there were. Data and

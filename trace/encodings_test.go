@@ -23,8 +23,9 @@ var layouts = []struct {
 }{
 	{"words", wordLayout},
 	{"back", backLayout},
-	{"symbols", func(dst []byte, refs []Ref) []byte { return symbolLayout(dst, refs, true) }},
-	{"symbols-offsets", func(dst []byte, refs []Ref) []byte { return symbolLayout(dst, refs, false) }},
+	{"symbols", func(dst []byte, refs []Ref) []byte { return symbolLayout(dst, refs, fixedCount, true) }},
+	{"symbols-open", func(dst []byte, refs []Ref) []byte { return symbolLayout(dst, refs, fixedCountReduced, true) }},
+	{"symbols-offsets", func(dst []byte, refs []Ref) []byte { return symbolLayout(dst, refs, fixedCount, false) }},
 }
 
 // wordLayout is the baseline: one 8-byte word of page and kind for each
@@ -74,9 +75,10 @@ func backLayout(dst []byte, refs []Ref) []byte {
 	return bytes.Join([][]byte{dst, tokens, deltas, meta, counts}, nil)
 }
 
-// symbolLayout is the layout of the format.
-func symbolLayout(dst []byte, refs []Ref, noOffsets bool) []byte {
-	enc := &blockEncoder{noOffsets: noOffsets, fixed: fixedCount}
+// symbolLayout is the layout of the format; counts above fixed stand with each
+// reference.
+func symbolLayout(dst []byte, refs []Ref, fixed uint32, noOffsets bool) []byte {
+	enc := &blockEncoder{noOffsets: noOffsets, fixed: fixed}
 	enc.reset(0)
 	for i := range refs {
 		enc.ref(&refs[i], 0, false)

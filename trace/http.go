@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +39,8 @@ func isAddress(path string) bool {
 
 // openRemote fetches the beginning of the file. Where the server does not take
 // ranges it returns the whole file as a stream instead.
-func openRemote(url string, client *http.Client) (*remote, io.ReadCloser, error) {
-	r := &remote{url: url, client: client}
+func openRemote(address string, client *http.Client) (*remote, io.ReadCloser, error) {
+	r := &remote{url: address, client: client}
 	if client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.ResponseHeaderTimeout = 30 * time.Second
@@ -73,6 +74,9 @@ func (r *remote) get(from, to int64) (*http.Response, error) {
 	req.Header.Set("Accept-Encoding", "identity") // ranges of the file, not of a packed form of it
 	resp, err := r.client.Do(req)
 	if err != nil {
+		if whole := (*url.Error)(nil); errors.As(err, &whole) {
+			err = whole.Err // without the address, which Open adds
+		}
 		return nil, err
 	}
 	switch resp.StatusCode {

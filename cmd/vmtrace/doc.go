@@ -26,6 +26,14 @@
 //
 //	vmtrace gen zipf -o - | vmtrace replay -
 //
+// A trace may also be an http or https address: its index is read first, then only
+// the blocks that are needed, where the server takes ranges.
+//
+// Every command that reads a trace takes --from and --to, record numbers or times
+// such as 1.5s since the first time record. References before --from are left
+// out, calls and mappings before it are kept, so a replay starts with the right
+// mappings but with cold memory, and says so; cat leaves both out.
+//
 // The exit status is 0 when the work was done, 1 when it failed, 2 for a mistake
 // on the command line, 3 when a gate did not hold (validate). After record it is
 // that of the program. On a terminal long work shows its progress; elsewhere
