@@ -54,7 +54,7 @@ const (
 
 // The largest count that the encoder makes part of a symbol. Small counts
 // repeat, large ones only crowd the table; in a reduced trace every count is the
-// sum of a few accesses that were dropped, and hardly repeats (encodings.md).
+// sum of a few accesses that were dropped, and hardly repeats (BenchmarkLayouts).
 const (
 	fixedCount        = 8
 	fixedCountReduced = 1

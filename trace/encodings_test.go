@@ -15,7 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The layouts that encodings.md compares. Each makes a raw block of references;
+// The layouts that BenchmarkLayouts compares. Each makes a raw block of references;
 // only sizes and speed are looked at, so the others need no decoder.
 var layouts = []struct {
 	name   string
@@ -110,7 +110,7 @@ func someRefs(b *testing.B) (refs []Ref, accesses uint64) {
 	return refs, accesses
 }
 
-// BenchmarkLayouts makes the table of encodings.md: size, and processor time of
+// BenchmarkLayouts compares layouts: size, and processor time of
 // layout with compression and of decompression alone, per reference.
 func BenchmarkLayouts(b *testing.B) {
 	refs, accesses := someRefs(b)

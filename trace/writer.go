@@ -36,14 +36,14 @@ type writerOptions struct {
 }
 
 // WithLevel sets the compression level as the zstd command numbers them (1 to
-// 22); the default is 7 (encodings.md has the measurements).
+// 22); the default is 7 (BenchmarkLayouts measures them).
 func WithLevel(level int) WriterOption {
 	return func(o *writerOptions) { o.level = zstd.EncoderLevelFromZstd(level) }
 }
 
 // WithoutOffsets leaves out where in its page each reference was: the offset of
 // every reference is then 0. Nothing in the model depends on it, and it is most
-// of the size of a trace (encodings.md). The header carries the label offsets =
+// of the size of a trace (BenchmarkLayouts). The header carries the label offsets =
 // none.
 func WithoutOffsets() WriterOption {
 	return func(o *writerOptions) { o.noOffsets = true }
