@@ -11,7 +11,7 @@ import (
 // pages; and TLB entries against the page tables. It returns the first
 // contradiction. Call it while no task runs.
 func (m *Machine) Check() error {
-	c := checker{m: m, mapped: map[uint32]int32{}, shmem: map[*File]int{}, cached: map[uint32]bool{}}
+	c := checker{m: m, mapped: map[uint32]int32{}, swapped: map[uint32]int32{}, at: map[mapping]uint32{}, shmem: map[*File]int{}, cached: map[uint32]bool{}}
 	m.applyFlushes()
 	for _, s := range m.liveSpaces() {
 		if err := c.space(s); err != nil {
@@ -32,6 +32,9 @@ func (m *Machine) Check() error {
 	if err := c.frames(); err != nil {
 		return err
 	}
+	if err := c.group(); err != nil {
+		return err
+	}
 	return c.tlbs()
 }
 
@@ -45,12 +48,14 @@ func (m *Machine) applyFlushes() {
 }
 
 type checker struct {
-	m      *Machine
-	mapped map[uint32]int32 // entries of each frame
-	shmem  map[*File]int    // mappings of shared anonymous memory
-	cached map[uint32]bool  // frames of page caches
-	rss    [numRSS]int64
-	tables int64
+	m       *Machine
+	mapped  map[uint32]int32   // entries of each frame
+	swapped map[uint32]int32   // entries of swap of each page
+	at      map[mapping]uint32 // with a limit: what is mapped where
+	shmem   map[*File]int      // mappings of shared anonymous memory
+	cached  map[uint32]bool    // frames of page caches
+	rss     [numRSS]int64
+	tables  int64
 }
 
 func (c *checker) space(s *Space) error {
@@ -110,10 +115,21 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 	if v == nil {
 		return fmt.Errorf("entry %#x of page %#x outside of all mappings", e, vpn)
 	}
+	if isSwap(e) {
+		if !v.private() || v.anon.Load() == nil || e&(pteP|pteNone|pteW|pteA|pteD) != 0 {
+			return fmt.Errorf("entry %#x of page %#x of %s stands for a page in swap", e, vpn, v.Name())
+		}
+		c.swapped[ptePFN(e)]++
+		rss[rssSwap]++
+		return nil
+	}
 	if e&pteP != 0 && (e&pteW != 0 && v.flags&vmWrite == 0 || e&pteNX == 0 && v.flags&vmExec == 0 && c.m.layout.nx != 0) || e&pteP != 0 != v.accessible() {
 		return fmt.Errorf("entry %#x of page %#x does not suit its mapping %s %v", e, vpn, v.Name(), v.prot())
 	}
 	f := c.m.frames.at(ptePFN(e))
+	if c.m.memory != nil {
+		c.at[mapping{s, vpn}] = ptePFN(e)
+	}
 	if e&pteExclusive != 0 && (f.kind != frameAnon || f.mapcount.Load() != 1) {
 		return fmt.Errorf("entry %#x of page %#x is exclusive, its frame of kind %d has %d mappings", e, vpn, f.kind, f.mapcount.Load())
 	}
@@ -211,7 +227,7 @@ func (c *checker) frames() error {
 			return fmt.Errorf("frame %d: kind %d, on a free list: %v", pfn, f.kind, free[pfn])
 		case f.kind != frameFree && f.mapcount.Load() != c.mapped[pfn]:
 			return fmt.Errorf("frame %d: counted %d mappings, found %d", pfn, f.mapcount.Load(), c.mapped[pfn])
-		case f.kind == frameAnon && c.mapped[pfn] == 0:
+		case f.kind == frameAnon && c.mapped[pfn] == 0 && c.swapped[pfn] == 0:
 			return fmt.Errorf("anonymous frame %d is mapped nowhere and not free", pfn)
 		case (f.kind == frameFile || f.kind == frameShmem) != c.cached[pfn]:
 			return fmt.Errorf("frame %d: kind %d, in a page cache: %v", pfn, f.kind, c.cached[pfn])

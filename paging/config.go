@@ -21,6 +21,11 @@ type Config struct {
 	StackLimit   uint64       // bytes a stack may grow to (RLIMIT_STACK); it moves where placement begins
 	AddressLimit uint64       // bytes a process may map (RLIMIT_AS)
 	DataLimit    uint64       // bytes of private writable memory (RLIMIT_DATA)
+	Memory       uint64       // bytes of the group's limit, 0 = none
+	Swap         uint64       // bytes of swap, 0 = none
+	SwapDevice   SwapDevice   // what swap is made of
+	Reclaim      string       // which page leaves, see Policies; "" = the first of them
+	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits
 	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 
@@ -99,6 +104,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("fault-around of %d bytes: must be a power of two from 4 KiB (off) to 2 MiB", c.FaultAround)
 	case int(c.Cache) >= len(cacheNames) || int(c.Locking) >= len(lockingNames) || int(c.Vsyscall) >= len(vsyscallNames):
 		return fmt.Errorf("page cache, locking or vsyscall page out of range")
+	}
+	if err := c.validateMemory(); err != nil {
+		return err
 	}
 	return c.TLB.Validate()
 }

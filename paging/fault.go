@@ -12,6 +12,7 @@ package paging
 //	              read                                        -> the page, and its neighbours
 //	              write, private                              -> a copy
 //	              write, shared                               -> the page, writable
+//	entry of a page in swap                                   -> the page comes back
 //	entry present
 //	  write to a read-only entry
 //	              shared mapping                              -> make writable
@@ -130,7 +131,9 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			if index >= v.file.pages() {
 				return v, FaultBus, SIGBUS, 0
 			}
-			if v.file.cold() && t.unmapped(vpn) && v.file.bringIn(t, v, index) {
+			switch {
+			case !t.unmapped(vpn):
+			case v.file.cold() && v.file.bringIn(t, v, index), v.file.swappedOut(index):
 				major = true
 			}
 		}
@@ -154,10 +157,14 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			tab.unlock(t)
 			return v, 0, outBusy, 0
 		}
-		kind, pages := t.resolve(v, tab, vpn, e, a)
+		kind, pages, read := t.resolve(v, tab, vpn, e, a)
 		tab.unlock(t)
+		major = major || read
 		switch {
 		case pages < 0:
+			if t.makeRoom(1, swapPFN(e)) {
+				continue
+			}
 			return v, FaultOOM, OOM, 0
 		case major:
 			return v, kind, Major, pages
@@ -240,10 +247,18 @@ func (t *Task) unmapped(vpn uint64) bool {
 }
 
 // resolve makes the entry e of a page permit the access. It returns the leaf of
-// the tree and how many entries became present, -1 when there was no frame.
-// Preconditions: tab.mu; the access is permitted by v; a file's page is inside
+// the tree and how many entries became present, -1 when there was no frame, and
+// whether a page had to be read from swap. Preconditions: tab.mu; the access is permitted by v; a file's page is inside
 // the file; e is empty or present.
-func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, int) {
+func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (kind FaultKind, pages int, read bool) {
+	if isSwap(e) {
+		return t.swapped(v, tab, vpn, e, a)
+	}
+	kind, pages = t.resolvePresent(v, tab, vpn, e, a)
+	return kind, pages, false
+}
+
+func (t *Task) resolvePresent(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, int) {
 	switch {
 	case e&(pteP|pteNone) != 0: // pteNone: for getUserPages
 		if t.gup&gupUnshare != 0 {
@@ -307,6 +322,7 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	}
 	// zeroed memory that may not be written is not dirty (do_anonymous_page)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, v.file != nil || v.flags&vmWrite != 0)|pteExclusive))
+	t.machine.memory.link(pfn, t.space, vpn)
 	t.space.charge(rssAnon, 1)
 	return 1
 }
@@ -319,12 +335,13 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		return MkWrite, 0
 	}
 	f := t.machine.frames.at(ptePFN(e))
-	if e&pteExclusive != 0 || f.kind == frameAnon && f.mapcount.Load() == 1 {
+	if e&pteExclusive != 0 || t.machine.sole(f, ptePFN(e)) {
 		e |= pteExclusive | pteD | pteA
 		if v.flags&vmWrite != 0 {
 			e |= pteW
 		}
 		tab.set(vpn, e)
+		t.machine.memory.reused(ptePFN(e))
 		return CowReuse, 0
 	}
 	pfn := t.frames.alloc(frameAnon, 1)
@@ -332,6 +349,7 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		return CowCopy, -1
 	}
 	tab.set(vpn, mkPTE(pfn, t.bits(v, true)|pteExclusive))
+	t.machine.memory.link(pfn, t.space, vpn)
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
 		t.space.charge(rssAnon, 1)
@@ -341,6 +359,6 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		t.space.charge(kind, -1)
 		t.space.charge(rssAnon, 1)
 	}
-	t.unmapFrame(f, ptePFN(e))
+	t.unmapFrame(t.space, vpn, f, e)
 	return CowCopy, 1
 }

@@ -58,19 +58,32 @@ func (f *File) resident(index uint64) bool {
 	if f.machine.cfg.Cache == CacheWarm && !f.shmem {
 		return index < f.pages()
 	}
-	return f.slot(index).Load() != 0
+	pfn := f.slot(index).Load()
+	return pfn != 0 && f.machine.memory.resident(pfn)
 }
 
-// frame returns the frame of a page, taken now if the cache has none; 0 when
-// there is no memory. The frame is not mapped by this.
+// swappedOut says that a page of shared anonymous memory is in swap.
+func (f *File) swappedOut(index uint64) bool {
+	if f.machine.memory == nil || !f.shmem {
+		return false
+	}
+	pfn := f.slot(index).Load()
+	return pfn != 0 && !f.machine.memory.resident(pfn)
+}
+
+// frame returns the frame of a page, taken now if the cache has none, or brought
+// back if it left; 0 when there is no memory. The frame is not mapped by this.
 func (f *File) frame(t *Task, index uint64) uint32 {
 	s := f.slot(index)
-	if pfn := s.Load(); pfn != 0 {
-		return pfn
-	}
 	kind := frameFile
 	if f.shmem {
 		kind = frameShmem
+	}
+	if pfn := s.Load(); pfn != 0 {
+		if g := f.machine.memory; g != nil && !g.resident(pfn) && !g.admitBack(pfn, kind) {
+			return 0
+		}
+		return pfn
 	}
 	pfn := t.frames.alloc(kind, 0)
 	if pfn == 0 {

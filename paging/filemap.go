@@ -10,6 +10,9 @@ package paging
 // -1 when there was no frame. Precondition: tab.mu.
 func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 	window := t.machine.cfg.FaultAround >> pageShift
+	if g := t.machine.memory; g != nil && !g.batched {
+		window = 1
+	}
 	first := max(vpn&^(window-1), v.first(), vpn&^(tab.pages()-1))
 	last := min(first+window, v.last(), vpn&^(tab.pages()-1)+tab.pages())
 	index := v.index(first)
@@ -29,10 +32,11 @@ func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 		}
 		pfn := v.file.frame(t, i)
 		if pfn == 0 {
-			break
+			break // no frame is left for the neighbours
 		}
 		t.machine.frames.at(pfn).mapcount.Add(1)
 		tab.set(p, mkPTE(pfn, bits))
+		t.machine.memory.link(pfn, t.space, p)
 		mapped++
 	}
 	t.space.charge(v.file.rss(), int64(mapped))
@@ -55,6 +59,7 @@ func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
 	}
 	t.machine.frames.at(pfn).mapcount.Add(1)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, true)))
+	t.machine.memory.link(pfn, t.space, vpn)
 	t.space.charge(v.file.rss(), 1)
 	return 1
 }

@@ -36,6 +36,7 @@ const (
 // framePool hands out frames. The array grows in chunks as frames are first
 // used; a chunk is found without a lock.
 type framePool struct {
+	memory *memory // immutable: what is charged for them, nil without limit and swap
 	mu     sync.Mutex
 	free   []uint32 // mu: frames given back
 	next   uint32   // mu: first frame never used
@@ -89,7 +90,8 @@ type frameCache struct {
 	free []uint32
 }
 
-// alloc returns a frame of the kind with one mapping, or 0.
+// alloc returns a frame of the kind with so many mappings, or 0 when there is
+// none, or no room for it under the limit.
 func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 	if len(c.free) == 0 {
 		c.free = c.pool.take(c.free, cacheBatch)
@@ -98,6 +100,9 @@ func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 		}
 	}
 	pfn := c.free[len(c.free)-1]
+	if !c.pool.memory.admit(pfn, kind) {
+		return 0
+	}
 	c.free = c.free[:len(c.free)-1]
 	f := c.pool.at(pfn)
 	f.kind = kind
@@ -105,8 +110,15 @@ func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 	return pfn
 }
 
-// release gives a frame back.
+// release ends the life of a page and gives its frame back.
 func (c *frameCache) release(pfn uint32) {
+	if c.pool.memory.forget(pfn) {
+		c.put(pfn)
+	}
+}
+
+// put gives a frame back.
+func (c *frameCache) put(pfn uint32) {
 	c.pool.at(pfn).kind = frameFree
 	c.free = append(c.free, pfn)
 	if len(c.free) >= 2*cacheBatch {

@@ -58,6 +58,7 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 		fault := flags | gupFault
 		switch t.followPage(v, vpn, flags) {
 		case gupFound:
+			t.used(vpn)
 			return 0
 		case gupHole:
 			return EFAULT
@@ -108,6 +109,8 @@ func (t *Task) followPage(v *vma, vpn uint64, flags gupFlags) gupStep {
 	}
 	anonymous := v.file == nil && v.flags&vmSpecial == 0
 	switch {
+	case isSwap(e):
+		return gupMissing
 	case e == 0:
 		if flags&gupDump != 0 && anonymous { // no_page_table
 			return gupHole
@@ -142,7 +145,7 @@ func (t *Task) unshare(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 	switch {
 	case f.kind != frameAnon || e&pteExclusive != 0: // another task was faster
 		return Unshare, 0
-	case f.mapcount.Load() == 1:
+	case t.machine.sole(f, ptePFN(e)):
 		tab.update(vpn, func(e uint64) uint64 { return e | pteExclusive })
 		return Unshare, 0
 	}
@@ -151,8 +154,9 @@ func (t *Task) unshare(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 		return Unshare, -1
 	}
 	tab.set(vpn, mkPTE(pfn, t.bits(v, false)|pteExclusive))
+	t.machine.memory.link(pfn, t.space, vpn)
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
-	t.unmapFrame(f, ptePFN(e))
+	t.unmapFrame(t.space, vpn, f, e)
 	return Unshare, 1
 }
 

@@ -12,6 +12,7 @@ type Machine struct {
 	layout    layout
 	cpus      []*cpu
 	frames    *framePool
+	memory    *memory // nil without limit and swap
 	onFault   func(*FaultInfo)
 	nextSpace atomic.Uint32
 
@@ -36,6 +37,11 @@ func New(c Config) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{cfg: c, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
+	g, err := newMemory(m)
+	if err != nil {
+		return nil, err
+	}
+	m.memory, m.frames.memory = g, g
 	for range c.CPUs {
 		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB)})
 	}
@@ -77,6 +83,8 @@ type Stats struct {
 	Flushes            [NumFlushCauses]FlushStats
 	TLB                TLBStats
 	LostRaces          uint64 // faults that found the entry changed under the lock, or the mappings
+	Reclaim            ReclaimStats
+	PeakMemory         uint64 // bytes: the most the group has been charged, 0 without limit and swap
 	RSS                RSS    // of all address spaces, added up
 	PeakRSS            uint64 // bytes: the most that sum has been
 	PageTableBytes     uint64 // of all address spaces, the root tables not counted
@@ -94,6 +102,11 @@ func (m *Machine) Stats() Stats {
 	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, LostRaces: all.lostRaces,
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize}
+	if g := m.memory; g != nil {
+		g.mu.Lock()
+		s.Reclaim, s.PeakMemory = g.stats, uint64(g.high)<<pageShift
+		g.mu.Unlock()
+	}
 	for _, c := range m.cpus {
 		c.mu.Lock()
 		s.TLB.add(&c.tlb.stats)

@@ -1,8 +1,8 @@
 package paging
 
-// Locking memory, after Linux 6.1 mm/mlock.c. Nothing is reclaimed in the model,
-// so a lock makes pages present, keeps mappings apart, bars MADV_DONTNEED and
-// counts against the limit.
+// Locking memory, after Linux 6.1 mm/mlock.c. A lock makes pages present, keeps
+// them from being reclaimed, keeps mappings apart, bars MADV_DONTNEED and counts
+// against the limit.
 
 // Flags of mlock2, mlockall.
 const (
@@ -54,6 +54,7 @@ func (t *Task) Munlock(addr, length uint64) Errno {
 	start, size := t.machine.lockRange(addr, length)
 	s := t.begin()
 	defer s.unlock(t)
+	defer t.unlocked()
 	return s.setLock(start, size, 0)
 }
 
@@ -151,6 +152,7 @@ func (t *Task) Munlockall() Errno {
 	defer s.unlock(t)
 	s.defFlags &^= vmLock
 	s.lockAll(0)
+	t.unlocked()
 	return 0
 }
 

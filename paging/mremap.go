@@ -266,10 +266,25 @@ func (s *Space) moveTables(t *Task, from, to uint64, level int) bool {
 	moved, grown := s.table.move(t, from, to, level)
 	s.countTables(grown)
 	if moved {
+		s.noteMoved(from, to, s.table.span(level))
 		s.prune.Add(1)
 		s.flushPages(t, FlushMremap, from, from+s.table.span(level))
 	}
 	return moved
+}
+
+// noteMoved tells the reverse map of entries that moved with their tables.
+func (s *Space) noteMoved(from, to, n uint64) {
+	if s.machine.memory == nil {
+		return
+	}
+	s.table.tables(to, to+n, func(base uint64, tab *table) {
+		for vpn := base; vpn < base+tab.pages(); vpn++ {
+			if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
+				s.machine.memory.moved(ptePFN(e), s, vpn-to+from, vpn)
+			}
+		}
+	})
 }
 
 // moveRange moves n entries of one table (move_ptes).
@@ -284,7 +299,9 @@ func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
 	moved := false
 	for i := range n {
 		if tab.load(from+i) != 0 {
-			dst.set(to+i, tab.set(from+i, 0))
+			e := tab.set(from+i, 0)
+			dst.set(to+i, e)
+			s.machine.memory.moved(ptePFN(e), s, from+i, to+i)
 			moved = true
 		}
 	}

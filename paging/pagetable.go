@@ -12,6 +12,7 @@ const (
 	pteW         uint64 = 1 << 1  // writable
 	pteA         uint64 = 1 << 5  // accessed
 	pteD         uint64 = 1 << 6  // dirty
+	pteSwap      uint64 = 1 << 2  // not present: stands for a page in swap
 	pteNone      uint64 = 1 << 8  // PROT_NONE: a frame is there, no access is permitted (_PAGE_PROTNONE)
 	pteExclusive uint64 = 1 << 9  // the anonymous frame belongs to this entry alone and may be written (Linux: page flag PG_anon_exclusive)
 	pteNX        uint64 = 1 << 63 // not executable
@@ -76,6 +77,21 @@ func (tab *table) update(vpn uint64, f func(e uint64) uint64) (old, now uint64) 
 		}
 		if now = f(old); now == old || atomic.CompareAndSwapUint64(p, old, now) {
 			return old, now
+		}
+	}
+}
+
+// clearAccessed clears the accessed bit of the entry of a page, if it maps the
+// frame, and says whether it was set. The lock is not needed: see walk.
+func (tab *table) clearAccessed(vpn uint64, pfn uint32) bool {
+	p := tab.entry(vpn)
+	for {
+		e := atomic.LoadUint64(p)
+		if e&pteA == 0 || e&(pteP|pteNone) == 0 || ptePFN(e) != pfn {
+			return false
+		}
+		if atomic.CompareAndSwapUint64(p, e, e&^pteA) {
+			return true
 		}
 	}
 }

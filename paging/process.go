@@ -91,8 +91,12 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				}
 				return e
 			})
-			if f := s.machine.frames.at(ptePFN(e)); f.kind != frameZero {
+			if isSwap(e) {
+				s.machine.memory.copySwap(ptePFN(e))
+				grown[rssSwap]++
+			} else if f := s.machine.frames.at(ptePFN(e)); f.kind != frameZero {
 				f.mapcount.Add(1)
+				s.machine.memory.link(ptePFN(e), to, vpn)
 				grown[f.kind.rss()]++
 			}
 			dst.set(vpn, e&^pteA)

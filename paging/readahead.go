@@ -29,6 +29,14 @@ type readAhead struct {
 // table is locked, since it may sleep.
 // Precondition: f.cold().
 func (f *File) bringIn(t *Task, v *vma, index uint64) (waited bool) {
+	alone := false
+	if g := t.machine.memory; g != nil && g.limit > 0 && !f.resident(index) {
+		if alone = !g.batched; alone {
+			t.makeRoom(1, f.slot(index).Load())
+		} else {
+			t.makeRoom(raPages, f.slot(index).Load())
+		}
+	}
 	r := &f.ahead
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +53,7 @@ func (f *File) bringIn(t *Task, v *vma, index uint64) (waited bool) {
 		return false
 	}
 	switch {
-	case v.flags&vmRandRead != 0:
+	case alone, v.flags&vmRandRead != 0:
 		f.read(t, index, 1, 0)
 	case v.flags&vmSeqRead != 0:
 		f.ondemand(index, false)

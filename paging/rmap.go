@@ -101,7 +101,7 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 			defer tab.unlock(t)
 			for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
 				old, now := tab.update(vpn, func(e uint64) uint64 {
-					if s.machine.frames.at(ptePFN(e)).kind != frameFile {
+					if isSwap(e) || s.machine.frames.at(ptePFN(e)).kind != frameFile {
 						return e // a private copy
 					}
 					return e &^ (pteD | pteW)

@@ -43,6 +43,7 @@ const (
 	rssAnon rssKind = iota
 	rssFile
 	rssShmem
+	rssSwap // not resident: entries that stand for pages in swap
 	numRSS
 )
 
@@ -81,7 +82,7 @@ func (r RSS) Total() uint64 { return r.Anon + r.File + r.Shmem }
 
 func (c *rssCounter) bytes() RSS {
 	p := func(k rssKind) uint64 { return uint64(c.pages[k].Load()) << pageShift }
-	return RSS{Anon: p(rssAnon), File: p(rssFile), Shmem: p(rssShmem)}
+	return RSS{Anon: p(rssAnon), File: p(rssFile), Shmem: p(rssShmem), Swap: p(rssSwap)}
 }
 
 // charge counts resident pages of the space and of the machine.
@@ -164,13 +165,18 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 				continue
 			}
 			e = tab.set(vpn, 0)
+			if isSwap(e) {
+				gone[rssSwap]++
+				g.task.zapSwap(ptePFN(e))
+				continue
+			}
 			g.entry(vpn)
 			if f.kind == frameZero {
 				continue
 			}
 			dirty = dirty || f.kind != frameAnon && e&pteD != 0
 			gone[f.kind.rss()]++
-			g.task.unmapFrame(f, ptePFN(e))
+			g.task.unmapFrame(s, vpn, f, e)
 			if g.frame() {
 				dirty = false
 			}
@@ -186,12 +192,17 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 	}
 }
 
-// unmapFrame takes one mapping of a frame away; an anonymous frame without
-// mappings is free (page_remove_rmap).
-func (t *Task) unmapFrame(f *frame, pfn uint32) {
+// unmapFrame takes one mapping of a frame away, by the entry that was there; an
+// anonymous frame without mappings is free (page_remove_rmap), unless entries of
+// swap stand for its page too.
+func (t *Task) unmapFrame(s *Space, vpn uint64, f *frame, e uint64) {
+	pfn := ptePFN(e)
 	n := f.mapcount.Add(-1)
 	if invariants && n < 0 {
 		broken("frame %d has %d mappings", pfn, n)
+	}
+	if g := s.machine.memory; g != nil && g.unlink(pfn, s, vpn, e&pteD != 0) != 0 {
+		return
 	}
 	if n == 0 && f.kind == frameAnon {
 		t.frames.release(pfn)

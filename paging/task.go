@@ -109,33 +109,43 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
+	if g := t.machine.memory; g != nil && g.exact {
+		return t.runExact(c, g, refs)
+	}
 	for i := range refs {
-		r := &refs[i]
-		if out := t.touch(c, r.VPN, r.First); out.Fatal() {
+		if out := t.perform(c, &refs[i]); out.Fatal() {
 			return i + 1, out
 		}
-		data, fetches := uint64(r.Reads)+uint64(r.Writes), uint64(r.Execs)
-		if r.First == Exec {
-			fetches -= min(fetches, 1)
-		} else {
-			data -= min(data, 1)
-		}
-		if r.Writes > 0 && r.First != Write {
-			if out := t.touch(c, r.VPN, Write); out.Fatal() {
-				return i + 1, out
-			}
-			data--
-		}
-		if r.Execs > 0 && r.First != Exec {
-			if out := t.touch(c, r.VPN, Exec); out.Fatal() {
-				return i + 1, out
-			}
-			fetches--
-		}
-		c.tlb.stats.lookups[0] += data
-		c.tlb.stats.lookups[1] += fetches
 	}
 	return len(refs), OK
+}
+
+// perform performs one reference. Precondition: c.mu.
+func (t *Task) perform(c *cpu, r *Ref) Outcome {
+	if out := t.touch(c, r.VPN, r.First); out.Fatal() {
+		return out
+	}
+	data, fetches := uint64(r.Reads)+uint64(r.Writes), uint64(r.Execs)
+	if r.First == Exec {
+		fetches -= min(fetches, 1)
+	} else {
+		data -= min(data, 1)
+	}
+	if r.Writes > 0 && r.First != Write {
+		if out := t.touch(c, r.VPN, Write); out.Fatal() {
+			return out
+		}
+		data--
+	}
+	if r.Execs > 0 && r.First != Exec {
+		if out := t.touch(c, r.VPN, Exec); out.Fatal() {
+			return out
+		}
+		fetches--
+	}
+	c.tlb.stats.lookups[0] += data
+	c.tlb.stats.lookups[1] += fetches
+	return OK
 }
 
 // Access performs one access.
@@ -144,7 +154,9 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
-	return t.touch(c, addr>>pageShift, a)
+	out := t.touch(c, addr>>pageShift, a)
+	t.used(addr >> pageShift)
+	return out
 }
 
 // touch performs one access: TLB, else walk, else fault and again. A page
@@ -259,6 +271,7 @@ func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 		if out := t.touch(c, at>>pageShift, a); out.Fatal() {
 			return at - addr, out
 		}
+		t.used(at >> pageShift)
 	}
 	return length, OK
 }

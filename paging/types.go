@@ -113,11 +113,12 @@ const (
 	FaultBus                       // refused: beyond the end of the file
 	FaultOOM                       // refused: no frame
 	Unshare                        // a page that the kernel pins became the mapping's own (do_wp_page)
+	SwapIn                         // the page was in swap (do_swap_page)
 	FaultGP                        // refused: not a canonical address; not a page fault for the processor
 	NumFaultKinds = iota
 )
 
-var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "not_canonical"}
+var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "swap_in", "not_canonical"}
 
 func (k FaultKind) String() string { return name(faultNames, int(k)) }
 
@@ -137,11 +138,12 @@ const (
 	FlushSwitch // an address space came to a CPU that had missed flushes of it, or that gave it a new ASID
 	FlushTruncate
 	FlushBrk
+	FlushReclaim      // pages left memory
 	FlushWriteProtect // msync and write-back make shared pages clean and read-only again
 	NumFlushCauses    = iota
 )
 
-var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "write_protect"}
+var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "reclaim", "write_protect"}
 
 func (c FlushCause) String() string { return name(flushNames, int(c)) }
 

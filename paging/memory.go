@@ -1,0 +1,399 @@
+package paging
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Memory under a limit. A Machine with Config.Memory set charges pages to one
+// group, as a memory cgroup does (mm/memcontrol.c): anonymous and shared
+// anonymous memory when it is faulted in, pages of files when they are read. A
+// page beyond the limit is taken only after another has left.
+//
+// A frame number names a page for its whole life here, whether it is in memory
+// or not: a page that is swapped out, and a page of a file that was dropped,
+// keep their number. What is counted is how many of the numbers are resident.
+// So the entry of a page table that stands for a page in swap holds the same
+// number (its swap slot, in Linux), and the cache of a file still knows a page
+// that left (its shadow entry, mm/workingset.c).
+
+// memory is the group. It exists only with a limit or with swap.
+type memory struct {
+	m     *Machine
+	limit int64 // pages, 0 = none
+	slots int64 // of swap, in pages
+
+	mu      sync.Mutex // innermost but for framePool.mu; taken under table locks
+	policy  policy     // mu
+	exact   bool       // immutable: the policy is told of every reference
+	batched bool       // immutable: reclaim in batches, with read-ahead of files and swap
+	pages   []pageInfo // mu: by frame number
+	shared  map[uint32][]mapping
+	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
+	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
+	charged int64    // mu: resident pages
+	high    int64    // mu: the most there were
+	used    int64    // mu: slots
+	stats   ReclaimStats
+}
+
+// pageInfo is what is known of a page beside its frame.
+type pageInfo struct {
+	at    mapping // where it is mapped; more places are in memory.shared
+	state pageState
+	refs  int32 // page-table entries that stand for it while it is in swap (swap_map)
+}
+
+// mapping is a place where a page is mapped.
+type mapping struct {
+	space *Space
+	vpn   uint64
+}
+
+type pageState uint8
+
+const (
+	pageKnown    pageState = 1 << iota // a page of the group
+	pageResident                       // in memory, and charged
+	pageSlot                           // has a copy in swap
+	pageDirty                          // differs from its copy; the dirty bits of entries come on top
+	pageLazy                           // MADV_FREE: dropped if it is clean when its turn comes
+	pageAside                          // on memory.aside
+	pageHeld                           // being evicted
+	pageGone                           // freed meanwhile: whoever evicts it gives the frame back
+)
+
+// ReclaimStats counts what memory pressure did, in pages.
+type ReclaimStats struct {
+	Evictions uint64 // pages that left memory
+	Refaults  uint64 // pages that came back
+	SwapIn    uint64 // read from swap
+	SwapOut   uint64 // written to swap
+	FileIn    uint64 // read from files
+	FileOut   uint64 // dirty pages of files written
+	Dropped   uint64 // freed after MADV_FREE
+	Cached    uint64 // swap faults that found the page in memory (swap cache)
+}
+
+func newMemory(m *Machine) (*memory, error) {
+	c := &m.cfg
+	if c.Memory == 0 && c.Swap == 0 {
+		return nil, nil
+	}
+	g := &memory{m: m, limit: int64(c.Memory >> pageShift), slots: int64(c.Swap >> pageShift), shared: map[uint32][]mapping{}}
+	how, err := findPolicy(c.Reclaim)
+	if err != nil {
+		return nil, err
+	}
+	g.policy, g.exact, g.batched = how.make(g), how.exact || c.ReclaimExact, how.batched
+	return g, nil
+}
+
+// info returns what is known of a page. Precondition: g.mu.
+func (g *memory) info(pfn uint32) *pageInfo {
+	for int(pfn) >= len(g.pages) {
+		g.pages = append(g.pages, make([]pageInfo, max(1024, len(g.pages)/4))...)
+	}
+	return &g.pages[pfn]
+}
+
+// counts says whether frames of the kind are charged: those of a file are not
+// if its pages were in memory before the run, since somebody else has read them
+// then (cgroup v2: memory is charged to whoever touches it first).
+func (g *memory) counts(kind frameKind) bool {
+	return kind == frameAnon || kind == frameShmem || kind == frameFile && g.m.cfg.Cache == CacheCold
+}
+
+// admit charges a page that is new; false says that there is no room.
+func (g *memory) admit(pfn uint32, kind frameKind) bool {
+	if g == nil || !g.counts(kind) {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.full() {
+		return false
+	}
+	i := g.info(pfn)
+	*i = pageInfo{state: pageKnown}
+	if kind == frameFile {
+		g.stats.FileIn++
+	} else {
+		i.state |= pageDirty // there is no copy of it
+	}
+	g.enter(pfn, i)
+	return true
+}
+
+// admitBack charges a page that comes back to memory; false says that there is no
+// room.
+func (g *memory) admitBack(pfn uint32, kind frameKind) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	switch {
+	case i.state&pageResident != 0:
+		return true
+	case g.full():
+		return false
+	}
+	g.stats.Refaults++
+	if kind == frameFile {
+		g.stats.FileIn++
+	} else {
+		g.stats.SwapIn++
+	}
+	g.enter(pfn, i)
+	return true
+}
+
+func (g *memory) full() bool { return g.limit > 0 && g.charged >= g.limit }
+
+// enter makes a page resident. Precondition: g.mu.
+func (g *memory) enter(pfn uint32, i *pageInfo) {
+	i.state |= pageResident
+	g.charged++
+	g.high = max(g.high, g.charged)
+	g.fresh = pfn
+	g.policy.insert(pfn)
+}
+
+// hit tells the policy of a use of a page.
+func (g *memory) hit(pfn uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if pfn == g.fresh {
+		g.fresh = 0
+		return
+	}
+	g.fresh = 0
+	if g.info(pfn).state&(pageResident|pageAside|pageHeld) == pageResident {
+		g.policy.hit(pfn)
+	}
+}
+
+// resident says whether a page is in memory; pages that are not charged are.
+func (g *memory) resident(pfn uint32) bool {
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	return i.state&pageKnown == 0 || i.state&pageResident != 0
+}
+
+// forget ends the life of a page: its frame is given back. false says that it is
+// being evicted: whoever does that gives it back.
+func (g *memory) forget(pfn uint32) bool {
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&pageKnown == 0 {
+		return true
+	}
+	if i.state&pageHeld != 0 {
+		i.state |= pageGone
+		return false
+	}
+	g.end(pfn, i)
+	return true
+}
+
+// end takes a page out of all accounts. Precondition: g.mu.
+func (g *memory) end(pfn uint32, i *pageInfo) {
+	if invariants && (i.at.space != nil || i.refs != 0) {
+		broken("page %d ends while it is mapped or has %d entries in swap", pfn, i.refs)
+	}
+	if i.state&pageResident != 0 {
+		g.charged--
+	}
+	g.dropSlot(i)
+	if i.state&pageAside == 0 {
+		g.policy.forget(pfn)
+	}
+	*i = pageInfo{state: i.state & pageAside} // it may still be on the list
+}
+
+// dropSlot frees the copy in swap; what waited for a slot gets another turn.
+// Precondition: g.mu.
+func (g *memory) dropSlot(i *pageInfo) {
+	if i.state&pageSlot == 0 {
+		return
+	}
+	i.state = i.state&^pageSlot | pageDirty
+	if g.used--; g.used == g.slots-1 {
+		g.retry()
+	}
+}
+
+// retry hands the pages that could not leave to the policy again. Precondition:
+// g.mu.
+func (g *memory) retry() {
+	for _, pfn := range g.aside {
+		i := g.info(pfn)
+		i.state &^= pageAside
+		if i.state&pageResident != 0 {
+			g.policy.insert(pfn)
+		}
+	}
+	g.aside = g.aside[:0]
+}
+
+// reconsider hands the pages that could not leave to the policy again, and says
+// whether there were any.
+func (g *memory) reconsider() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	any := len(g.aside) > 0
+	g.retry()
+	return any
+}
+
+// unlocked is for the end of a lock on memory: what was put aside gets its turn.
+func (t *Task) unlocked() {
+	if g := t.machine.memory; g != nil {
+		g.reconsider()
+	}
+}
+
+// link notes that a page is mapped at a place (page_add_anon_rmap,
+// page_add_file_rmap). A page that another task has evicted since it was looked
+// up is back, whatever the limit says. Precondition: the lock of the table.
+func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&pageKnown == 0 {
+		return
+	}
+	if i.state&pageResident == 0 {
+		g.stats.Refaults++
+		g.enter(pfn, i)
+	}
+	switch {
+	case i.at.space == nil:
+		i.at = mapping{s, vpn}
+	default:
+		g.shared[pfn] = append(g.shared[pfn], mapping{s, vpn})
+	}
+}
+
+// unlink is the end of a mapping; dirty says that its entry was
+// (page_remove_rmap). It returns how many entries of swap stand for the page.
+func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (refs int32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&pageKnown == 0 {
+		return 0
+	}
+	if dirty {
+		i.state |= pageDirty
+	}
+	g.removeMapping(pfn, i, mapping{s, vpn})
+	return i.refs
+}
+
+// removeMapping takes one place out. Precondition: g.mu.
+func (g *memory) removeMapping(pfn uint32, i *pageInfo, at mapping) {
+	more := g.shared[pfn]
+	switch {
+	case i.at == at && len(more) == 0:
+		i.at = mapping{}
+		return
+	case i.at == at:
+		i.at = more[len(more)-1]
+	default:
+		k := 0
+		for k < len(more) && more[k] != at {
+			k++
+		}
+		if k == len(more) {
+			if invariants {
+				broken("page %d is not known to be mapped at %#x", pfn, at.vpn)
+			}
+			return
+		}
+		more[k] = more[len(more)-1]
+	}
+	if more = more[:len(more)-1]; len(more) == 0 {
+		delete(g.shared, pfn)
+	} else {
+		g.shared[pfn] = more
+	}
+}
+
+// moved is for entries that mremap gave another address.
+func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&pageKnown == 0 || i.at.space == nil {
+		return // not charged, or in swap
+	}
+	old := mapping{s, from}
+	if i.at == old {
+		i.at.vpn = to
+		return
+	}
+	for k, at := range g.shared[pfn] {
+		if at == old {
+			g.shared[pfn][k].vpn = to
+			return
+		}
+	}
+}
+
+// mappings appends the places where a page is mapped. Precondition: g.mu.
+func (g *memory) mappings(dst []mapping, pfn uint32) []mapping {
+	if at := g.info(pfn).at; at.space != nil {
+		dst = append(dst, at)
+	}
+	return append(dst, g.shared[pfn]...)
+}
+
+// SwapDevice is what swap is made of.
+type SwapDevice uint8
+
+// The devices.
+const (
+	SwapDisk SwapDevice = iota // a read brings neighbours along (mm/swap_state.c:swap_vma_readahead)
+	SwapZram                   // compressed memory: no read-ahead (SWP_SYNCHRONOUS_IO)
+)
+
+var swapDeviceNames = []string{"disk", "zram"}
+
+func (d SwapDevice) String() string { return name(swapDeviceNames, int(d)) }
+
+// ParseSwapDevice reads "disk" or "zram".
+func ParseSwapDevice(s string) (SwapDevice, error) { return parse[SwapDevice](swapDeviceNames, s) }
+
+// validateMemory checks what has to do with the limit.
+func (c Config) validateMemory() error {
+	if c.Memory%PageSize != 0 || c.Swap%PageSize != 0 {
+		return fmt.Errorf("memory of %d bytes, swap of %d: must be whole pages of 4 KiB", c.Memory, c.Swap)
+	}
+	if int(c.SwapDevice) >= len(swapDeviceNames) {
+		return fmt.Errorf("swap device out of range")
+	}
+	_, err := findPolicy(c.Reclaim)
+	return err
+}
+
+// reused gives up the copy in swap of a page that its sole owner writes
+// (mm/memory.c:do_wp_page, folio_free_swap).
+func (g *memory) reused(pfn uint32) {
+	if g != nil {
+		g.freeSlot(pfn)
+	}
+}

@@ -1,0 +1,64 @@
+package paging
+
+import "fmt"
+
+// A policy orders the resident pages of a group and says which one leaves next.
+// It is told of pages by their numbers, which are dense, and which a page keeps
+// while it is out of memory, so that it is known again when it comes back. All
+// is called with memory.mu held.
+type policy interface {
+	// insert: the page is in memory now, for the first time, back, or because
+	// it could not leave.
+	insert(p uint32)
+	// hit: the page was used.
+	hit(p uint32)
+	// victim takes out the page that leaves, 0 if it has none. coming is the
+	// page that room is made for, 0 for a new one.
+	victim(coming uint32) uint32
+	// left: the victim has left memory; it may be remembered.
+	left(p uint32)
+	// forget: the page is no more, in memory or out of it.
+	forget(p uint32)
+}
+
+// policyRow is one row of the table of policies.
+type policyRow struct {
+	name    string
+	what    string // one line for people
+	exact   bool   // it is told of every reference; the others look at accessed bits
+	batched bool   // it works in batches of 32 as the kernel does (SWAP_CLUSTER_MAX), with read-ahead
+	make    func(g *memory) policy
+}
+
+// policies is the table.
+var policies = []policyRow{
+	{name: "linux", what: "Linux 6.1: active and inactive lists, accessed bits, refault distance", batched: true, make: newLinux},
+	{name: "lru", what: "the page that was not used for the longest time; every reference counts", exact: true, make: newLRU},
+	{name: "fifo", what: "the page that came first", make: newFIFO},
+	{name: "clock", what: "the page that came first, with a second chance for those used since", make: newClock},
+	{name: "random", what: "any page, all alike", make: newRandom},
+	{name: "2q", what: "2Q: a FIFO for new pages, LRU for those that came back", make: new2Q},
+	{name: "arc", what: "ARC: LRU lists of pages seen once and seen again, their shares learned", make: newARC},
+	{name: "s3fifo", what: "S3-FIFO: a small queue for new pages, a main one, a memory of what left", make: newS3FIFO},
+	{name: "sieve", what: "SIEVE: a hand over a FIFO that takes what was not used since it passed", make: newSieve},
+}
+
+func findPolicy(name string) (*policyRow, error) {
+	names := make([]string, len(policies))
+	for i := range policies {
+		if policies[i].name == name || name == "" && i == 0 {
+			return &policies[i], nil
+		}
+		names[i] = policies[i].name
+	}
+	return nil, fmt.Errorf("reclaim policy %q: there are %v", name, names)
+}
+
+// Policies lists names and descriptions of the reclaim policies.
+func Policies() [][2]string {
+	out := make([][2]string, len(policies))
+	for i, p := range policies {
+		out[i] = [2]string{p.name, p.what}
+	}
+	return out
+}

@@ -1,0 +1,37 @@
+package paging
+
+// clockPolicy is CLOCK, or second chance (F. J. Corbató, A Paging Experiment with
+// the Multics System, 1968): first in, first out, but a page that was used since
+// the hand last passed goes round once more.
+type clockPolicy struct {
+	pageLists
+	used marks
+	g    *memory
+}
+
+func newClock(g *memory) policy { return &clockPolicy{pageLists: newPageLists(1), g: g} }
+
+func (c *clockPolicy) insert(p uint32) {
+	c.put(1, p)
+	*c.used.at(p) = 0
+}
+
+func (c *clockPolicy) hit(p uint32)    { *c.used.at(p) = 1 }
+func (c *clockPolicy) left(uint32)     {}
+func (c *clockPolicy) forget(p uint32) { c.drop(p) }
+
+func (c *clockPolicy) victim(uint32) uint32 {
+	for {
+		p := c.last(1)
+		used := c.used.at(p)
+		if c.g.young(p) > 0 {
+			*used = 1
+		}
+		if p == 0 || *used == 0 {
+			c.drop(p)
+			return p
+		}
+		*used = 0
+		c.put(1, p)
+	}
+}

@@ -1,0 +1,269 @@
+package paging
+
+import "math"
+
+// linuxPolicy is the reclaim of Linux 6.1 without generations (mm/vmscan.c,
+// mm/workingset.c, mm/swap.c), as a memory cgroup drives it: an active and an
+// inactive list each for memory that goes to swap and for pages of files.
+//
+// A new page starts at the head of an inactive list. The scanner takes pages from
+// its tail: one that was not used since is reclaimed; one that was stays for
+// another round, and the next time, or if two entries used it or it is code, it
+// becomes active. Active pages go back to the inactive list, from the tail, while
+// that is low. A page that comes back becomes active at once if fewer pages left
+// memory since than the group's other pages number: had memory been larger by as
+// much as it could be taken from them, the page would not have left (refault
+// distance). Pressure on the two kinds is shared out by swappiness, and by what
+// the last refaults of each cost.
+//
+// Differs from Linux: dirty pages of files are written by whoever needs room, and
+// there is no flusher; there is one group, and nothing is reclaimed but for it.
+type linuxPolicy struct {
+	pageLists
+	g     *memory
+	pages []linuxPage
+	age   uint64  // nonresident_age: pages that left or became active
+	cost  [2]uint // of anon, file (lruvec.anon_cost, file_cost)
+
+	priority int       // of the round at hand: what part of the lists is scanned
+	todo     [5]int    // pages of each list still to be scanned in this round
+	freed    int       // since the round began with the default priority
+	ready    []uint32  // isolated to be reclaimed
+	mayAge   [2]bool   // of anon, file: active pages may become inactive (may_deactivate)
+	seen     [2]uint64 // refaults of each kind that became active, up to the last reclaim
+	active   [2]uint64 // and up to now (WORKINGSET_ACTIVATE)
+}
+
+type linuxPage struct {
+	left       uint64 // age when it left memory
+	referenced bool   // PG_referenced
+	gone       bool   // left knows
+	kind       uint8  // linuxAnon, linuxFile
+}
+
+const (
+	linuxAnon = 0
+	linuxFile = 1
+)
+
+// The lists; an active one follows its inactive one.
+const (
+	linuxInactiveAnon = 1 + iota
+	linuxActiveAnon
+	linuxInactiveFile
+	linuxActiveFile
+)
+
+const (
+	linuxSwappiness = 60 // vm_swappiness
+	linuxPriority   = 12 // DEF_PRIORITY
+)
+
+func newLinux(g *memory) policy {
+	return &linuxPolicy{pageLists: newPageLists(4), g: g, priority: linuxPriority}
+}
+
+func inactiveOf(kind uint8) int { return linuxInactiveAnon + 2*int(kind) }
+
+func (l *linuxPolicy) page(p uint32) *linuxPage {
+	if n := int(p) + 1 - len(l.pages); n > 0 {
+		l.pages = append(l.pages, make([]linuxPage, max(n, 1024, len(l.pages)/4))...)
+	}
+	return &l.pages[p]
+}
+
+func (l *linuxPolicy) insert(p uint32) {
+	i := l.page(p)
+	i.kind = linuxAnon
+	if l.g.m.frames.at(p).kind == frameFile {
+		i.kind = linuxFile
+	}
+	list := inactiveOf(i.kind)
+	if i.gone && l.refault(i) {
+		list++
+	}
+	i.gone, i.referenced = false, false
+	l.put(list, p)
+}
+
+// refault says whether a page that comes back becomes active
+// (mm/workingset.c:workingset_refault).
+func (l *linuxPolicy) refault(i *linuxPage) bool {
+	size := l.len(linuxActiveFile)
+	if i.kind != linuxFile {
+		size += l.len(linuxInactiveFile)
+	}
+	if l.g.slots > 0 {
+		size += l.len(linuxActiveAnon)
+		if i.kind == linuxFile {
+			size += l.len(linuxInactiveAnon)
+		}
+	}
+	l.noteCost(i.kind, 1)
+	if l.age-i.left > uint64(size) {
+		return false
+	}
+	l.age++
+	l.active[i.kind]++
+	return true
+}
+
+// noteCost is lru_note_cost: what reclaim of a kind has cost, of late.
+func (l *linuxPolicy) noteCost(kind uint8, n uint) {
+	l.cost[kind] += n
+	all := l.len(linuxInactiveAnon) + l.len(linuxActiveAnon) + l.len(linuxInactiveFile) + l.len(linuxActiveFile)
+	if l.cost[0]+l.cost[1] > uint(all)/4 {
+		l.cost[0] /= 2
+		l.cost[1] /= 2
+	}
+}
+
+func (l *linuxPolicy) hit(p uint32) { l.page(p).referenced = true } // a policy that looks at bits is not told
+
+func (l *linuxPolicy) left(p uint32) {
+	i := l.page(p)
+	i.left, i.gone = l.age, true
+	l.age++
+}
+
+func (l *linuxPolicy) forget(p uint32) {
+	l.drop(p)
+	l.page(p).gone = false
+	for k, r := range l.ready {
+		if r == p {
+			l.ready = append(l.ready[:k], l.ready[k+1:]...)
+			break
+		}
+	}
+}
+
+// victim is do_try_to_free_pages: rounds of growing thoroughness until something
+// can be reclaimed.
+func (l *linuxPolicy) victim(uint32) uint32 {
+	forced := false
+	for len(l.ready) == 0 {
+		if l.scanRound() {
+			continue
+		}
+		if l.priority--; l.priority < 0 {
+			if forced || l.len(linuxInactiveAnon)+l.len(linuxActiveAnon)+l.len(linuxInactiveFile)+l.len(linuxActiveFile) == 0 {
+				l.priority = linuxPriority
+				return 0
+			}
+			forced, l.priority = true, linuxPriority
+		}
+		l.plan(forced)
+	}
+	p := l.ready[0]
+	l.ready = l.ready[1:]
+	if l.freed++; l.freed >= reclaimBatch {
+		l.freed, l.priority, l.todo = 0, linuxPriority, [5]int{}
+		l.seen = l.active // snapshot_refaults
+	}
+	return p
+}
+
+// plan is get_scan_count: how many pages of each list a round of this priority
+// looks at.
+func (l *linuxPolicy) plan(forced bool) {
+	for kind := range l.mayAge {
+		l.mayAge[kind] = forced || l.active[kind] != l.seen[kind] || l.inactiveIsLow(uint8(kind))
+	}
+	cost := l.cost[0] + l.cost[1]
+	anon := linuxSwappiness * (cost + 1) / (cost + l.cost[0] + 1)
+	file := (200 - linuxSwappiness) * (cost + 1) / (cost + l.cost[1] + 1)
+	share := [2]uint{anon, file}
+	sum := anon + file
+	switch trim := l.len(linuxInactiveFile)>>l.priority > 0 && !l.mayAge[linuxFile]; {
+	case l.g.used >= l.g.slots, l.priority > 0 && trim:
+		share, sum = [2]uint{0, 1}, 1
+	case l.priority == 0:
+		share, sum = [2]uint{1, 1}, 1
+	}
+	for list := linuxInactiveAnon; list <= linuxActiveFile; list++ {
+		l.todo[list] = int(uint(l.len(list)>>l.priority) * share[(list-1)/2] / sum)
+	}
+}
+
+// scanRound is one turn of shrink_lruvec: up to a batch of each list. false says
+// that the round is over.
+func (l *linuxPolicy) scanRound() bool {
+	more := false
+	for list := linuxInactiveAnon; list <= linuxActiveFile; list++ {
+		n := min(l.todo[list], reclaimBatch)
+		if n == 0 {
+			continue
+		}
+		more = true
+		l.todo[list] -= n
+		kind := uint8(list-1) / 2
+		switch {
+		case list == inactiveOf(kind):
+			l.shrinkInactive(kind, n)
+		case l.mayAge[kind]:
+			l.shrinkActive(kind, n)
+		}
+	}
+	if !more && l.g.used < l.g.slots && l.inactiveIsLow(linuxAnon) {
+		l.shrinkActive(linuxAnon, reclaimBatch)
+	}
+	return more
+}
+
+// inactiveIsLow says whether the inactive list is too short beside the active
+// one (inactive_is_low): by 1:1 below 1 GiB, by the square root of ten times the
+// gigabytes above.
+func (l *linuxPolicy) inactiveIsLow(kind uint8) bool {
+	inactive, active := l.len(inactiveOf(kind)), l.len(inactiveOf(kind)+1)
+	ratio := 1
+	if gb := (inactive + active) >> (30 - pageShift); gb > 0 {
+		ratio = int(math.Sqrt(float64(10 * gb)))
+	}
+	return inactive*ratio < active
+}
+
+// shrinkActive makes pages at the end of an active list inactive, but for code in
+// use (shrink_active_list).
+func (l *linuxPolicy) shrinkActive(kind uint8, n int) {
+	active := inactiveOf(kind) + 1
+	for range min(n, l.len(active)) {
+		p := l.last(active)
+		if l.g.young(p) > 0 && kind == linuxFile && l.g.executable(p) {
+			l.put(active, p)
+			continue
+		}
+		l.put(active-1, p)
+	}
+}
+
+// shrinkInactive decides on pages at the end of an inactive list
+// (shrink_inactive_list, folio_check_references).
+func (l *linuxPolicy) shrinkInactive(kind uint8, n int) {
+	list := inactiveOf(kind)
+	for range min(n, l.len(list)) {
+		p := l.last(list)
+		i := l.page(p)
+		switch refs := l.g.young(p); {
+		case refs == 0:
+			l.drop(p)
+			l.ready = append(l.ready, p)
+		case i.referenced || refs > 1 || kind == linuxFile && l.g.executable(p):
+			i.referenced = true
+			l.age++
+			l.put(list+1, p)
+		default:
+			i.referenced = true
+			l.put(list, p)
+		}
+	}
+}
+
+// executable says whether a page is mapped as code (VM_EXEC). Precondition: g.mu.
+func (g *memory) executable(pfn uint32) bool {
+	for _, at := range g.mappings(nil, pfn) {
+		if v := at.space.list().at(at.vpn << pageShift); v != nil && v.flags&vmExec != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,272 @@
+package paging
+
+// Reclaim: pages leave memory so that others can come (mm/vmscan.c:
+// try_to_free_mem_cgroup_pages, shrink_folio_list).
+
+// reclaimBatch is how many pages a policy of the kernel frees at a time
+// (include/linux/swap.h:SWAP_CLUSTER_MAX).
+const reclaimBatch = 32
+
+// makeRoom makes room for n pages, or more where the policy works in batches;
+// false says that not a single page could leave. coming is the page that comes
+// back, 0 for a new one. Preconditions: no table is locked.
+func (t *Task) makeRoom(n int, coming uint32) bool {
+	g := t.machine.memory
+	if g == nil || g.limit == 0 {
+		return false
+	}
+	if g.batched {
+		n = max(n, reclaimBatch)
+	}
+	n = min(n, int(g.limit)) // no more than there can be
+	r := reclaimer{task: t, group: g}
+	defer r.flush()
+	freed, again := 0, false
+	for freed < n && g.short(n) {
+		pfn := g.choose(coming)
+		if pfn == 0 {
+			if again || !g.reconsider() {
+				break
+			}
+			again = true
+			continue
+		}
+		if r.evict(pfn) {
+			freed++
+		}
+	}
+	return freed > 0 || !g.short(1)
+}
+
+// short says whether fewer than n pages more would fit.
+func (g *memory) short(n int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.charged+int64(n) > g.limit
+}
+
+// choose takes the page that the policy gives up out of its order and holds it.
+func (g *memory) choose(coming uint32) uint32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pfn := g.policy.victim(coming)
+	if pfn != 0 {
+		g.info(pfn).state |= pageHeld
+	}
+	return pfn
+}
+
+// reclaimer evicts pages for one task.
+type reclaimer struct {
+	task  *Task
+	group *memory
+	at    []mapping
+	pend  []*Space // to be flushed at the end
+}
+
+// evict makes a page leave memory: false says that it could not, because it is
+// locked or there is no slot for it, or that it was in use no more.
+func (r *reclaimer) evict(pfn uint32) bool {
+	g := r.group
+	f := g.m.frames.at(pfn)
+	g.mu.Lock()
+	r.at = g.mappings(r.at[:0], pfn)
+	i := g.info(pfn)
+	drop := i.state&(pageLazy|pageDirty) == pageLazy
+	g.mu.Unlock()
+	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(pfn) {
+		g.keep(pfn)
+		return false
+	}
+	dirty := r.unmap(f, pfn, f.kind == frameAnon && !drop)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i = g.info(pfn)
+	i.state &^= pageHeld
+	switch {
+	case i.state&pageGone != 0:
+		g.end(pfn, i)
+		r.task.frames.put(pfn)
+	case i.at.space != nil: // mapped again meanwhile
+		g.policy.insert(pfn)
+		return false
+	case drop:
+		g.stats.Evictions++
+		g.stats.Dropped++
+		g.end(pfn, i)
+		r.task.frames.put(pfn)
+	default:
+		g.leave(pfn, i, f.kind, dirty)
+	}
+	return true
+}
+
+// leave takes a page that nothing maps any more out of memory, writing it if it
+// has no good copy elsewhere. Precondition: g.mu.
+func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
+	if dirty || i.state&pageDirty != 0 {
+		if kind == frameFile {
+			g.stats.FileOut++
+		} else {
+			g.stats.SwapOut++
+		}
+	}
+	i.state &^= pageDirty | pageResident
+	g.charged--
+	g.stats.Evictions++
+	g.policy.left(pfn)
+}
+
+// locked says whether a mapping of the page is locked (mm/rmap.c:
+// folio_referenced_one, try_to_unmap_one).
+func (r *reclaimer) locked() bool {
+	for _, at := range r.at {
+		if v := at.space.list().at(at.vpn << pageShift); v != nil && v.flags&vmLocked != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// takeSlot gives a page a slot in swap, if it has none (mm/swap_state.c:
+// add_to_swap). false: swap is full.
+func (g *memory) takeSlot(pfn uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	switch {
+	case i.state&pageSlot != 0:
+		return true
+	case g.used >= g.slots:
+		return false
+	}
+	g.used++
+	i.state |= pageSlot | pageDirty
+	return true
+}
+
+// keep puts a page aside that cannot leave.
+func (g *memory) keep(pfn uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	i.state = i.state&^pageHeld | pageAside
+	g.aside = append(g.aside, pfn)
+}
+
+// unmap takes a page out of all page tables (mm/rmap.c:try_to_unmap_one): where
+// it was anonymous an entry stands for it in swap. It says whether an entry was
+// dirty.
+func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
+	for _, at := range r.at {
+		tab := at.space.table.find(at.vpn)
+		if tab == nil {
+			continue
+		}
+		tab.lock(r.task)
+		if e := tab.load(at.vpn); e&(pteP|pteNone) != 0 && ptePFN(e) == pfn && !tab.dead {
+			now := uint64(0)
+			if swap {
+				now = mkPTE(pfn, pteSwap|e&pteExclusive)
+			}
+			e = tab.set(at.vpn, now)
+			dirty = dirty || e&pteD != 0
+			r.group.evicted(pfn, at, swap)
+			f.mapcount.Add(-1)
+			at.space.charge(f.kind.rss(), -1)
+			if swap {
+				at.space.charge(rssSwap, 1)
+			}
+			r.later(at)
+		}
+		tab.unlock(r.task)
+	}
+	return dirty
+}
+
+// evicted takes one place of a page out; in swap an entry stands for it there.
+func (g *memory) evicted(pfn uint32, at mapping, swap bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	g.removeMapping(pfn, i, at)
+	if swap {
+		i.refs++
+	}
+}
+
+// later flushes the page at once where no other CPU runs the space, else notes
+// that the space has to be flushed (mm/rmap.c:should_defer_flush).
+func (r *reclaimer) later(at mapping) {
+	s := at.space
+	if s.cpus.Load()&^(1<<uint(max(r.task.onCPU, 0))) == 0 {
+		s.flushPages(r.task, FlushReclaim, at.vpn, at.vpn+1)
+		return
+	}
+	for _, other := range r.pend {
+		if other == s {
+			return
+		}
+	}
+	r.pend = append(r.pend, s)
+}
+
+// flush flushes the spaces that were noted, wholly (arch_tlbbatch_flush).
+func (r *reclaimer) flush() {
+	for _, s := range r.pend {
+		s.flushPages(r.task, FlushReclaim, 0, 0)
+	}
+	r.pend = r.pend[:0]
+}
+
+// young says whether a page was used since it was last asked, by the accessed
+// bits of its entries, which it clears (mm/rmap.c:folio_referenced). As on x86
+// the TLB is not flushed: an access by way of a translation that is cached
+// leaves no trace (arch/x86/mm/pgtable.c:ptep_clear_flush_young).
+// Precondition: g.mu.
+func (g *memory) young(pfn uint32) (refs int) {
+	if g.exact {
+		return 0 // the policy has been told
+	}
+	i := g.info(pfn)
+	if at := i.at; at.space != nil && at.clearAccessed(pfn) {
+		refs++
+	}
+	if len(g.shared) == 0 {
+		return refs
+	}
+	for _, at := range g.shared[pfn] {
+		if at.clearAccessed(pfn) {
+			refs++
+		}
+	}
+	return refs
+}
+
+// clearAccessed clears the accessed bit of an entry and says whether it was set.
+// The lock of the table is not needed: only this bit changes, by
+// compare-and-swap, as when the walker sets it.
+func (at mapping) clearAccessed(pfn uint32) bool {
+	tab := at.space.table.find(at.vpn)
+	if tab == nil {
+		return false
+	}
+	return tab.clearAccessed(at.vpn, pfn)
+}
+
+// OOMVictim is the task whose process the kernel kills when the group is out of
+// memory: the one with most resident memory, page tables and swap
+// (mm/oom_kill.c:oom_badness). nil when there is none.
+func (m *Machine) OOMVictim() *Task {
+	m.tasksMu.Lock()
+	defer m.tasksMu.Unlock()
+	var worst *Task
+	most := int64(-1)
+	for t := range m.tasks {
+		points := t.space.rss.total() + t.space.rss.pages[rssSwap].Load() + t.space.table.pages.Load()
+		if points > most || points == most && t.pid < worst.pid {
+			worst, most = t, points
+		}
+	}
+	return worst
+}

@@ -1,0 +1,166 @@
+package paging
+
+// Swap: entries that stand for pages that are out of memory, and the faults that
+// bring them back (mm/memory.c:do_swap_page, mm/swapfile.c).
+
+// swapWindow is how many pages around a fault are read with it, from a disk
+// (vm.page-cluster is 3).
+const swapWindow = 8
+
+// isSwap says that an entry stands for a page in swap.
+func isSwap(e uint64) bool { return e&pteSwap != 0 }
+
+// swapPFN is the page that an entry stands for, 0 if it is not one of swap.
+func swapPFN(e uint64) uint32 {
+	if isSwap(e) {
+		return ptePFN(e)
+	}
+	return 0
+}
+
+// swapped is do_swap_page: the page comes back, and a write that finds it shared
+// still copies it at once. Precondition: tab.mu.
+func (t *Task) swapped(v *vma, tab *table, vpn, e uint64, a Access) (kind FaultKind, pages int, read bool) {
+	pages, read = t.swapIn(v, tab, vpn, e, a)
+	if e = tab.load(vpn); pages < 0 || a != Write || e&pteExclusive != 0 {
+		return SwapIn, pages, read
+	}
+	_, pages = t.writeProtected(v, tab, vpn, e)
+	return SwapIn, pages, read
+}
+
+// swapIn maps a page that an entry of swap stands for. It returns how many
+// entries became present, -1 when there was no frame, and whether the page had
+// to be read. Precondition: tab.mu.
+func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, read bool) {
+	g := t.machine.memory
+	pfn := ptePFN(e)
+	if !g.resident(pfn) {
+		if !g.admitBack(pfn, frameAnon) {
+			return -1, false
+		}
+		read = true
+	} else {
+		g.hitSwapCache(pfn)
+	}
+	f := t.machine.frames.at(pfn)
+	alone := g.unref(pfn) == 0 && f.mapcount.Load() == 0
+	f.mapcount.Add(1)
+	now := mkPTE(pfn, t.bits(v, false)&^pteW|e&pteExclusive)
+	if alone || e&pteExclusive != 0 {
+		now |= pteExclusive
+		if a == Write { // its copy in swap is stale from now on, and given up
+			now |= pteD
+			if v.flags&vmWrite != 0 {
+				now |= pteW
+			}
+			g.freeSlot(pfn)
+		}
+	}
+	tab.set(vpn, now)
+	g.link(pfn, t.space, vpn)
+	t.space.charge(rssSwap, -1)
+	t.space.charge(rssAnon, 1)
+	return 1, read
+}
+
+// hitSwapCache counts a fault that found the page in memory.
+func (g *memory) hitSwapCache(pfn uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats.Cached++
+}
+
+// unref takes one entry of swap away and returns how many stand for the page
+// still (swap_free).
+func (g *memory) unref(pfn uint32) int32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	i.refs--
+	if invariants && i.refs < 0 {
+		broken("page %d has %d entries in swap", pfn, i.refs)
+	}
+	return i.refs
+}
+
+// freeSlot gives up the copy of a page in swap (folio_free_swap).
+func (g *memory) freeSlot(pfn uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dropSlot(g.info(pfn))
+}
+
+// copySwap adds an entry of swap for a page (swap_duplicate).
+func (g *memory) copySwap(pfn uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.info(pfn).refs++
+}
+
+// zapSwap takes an entry of swap away; a page for which nothing else stands is
+// free (free_swap_and_cache).
+func (t *Task) zapSwap(pfn uint32) {
+	if t.machine.memory.unref(pfn) == 0 && t.machine.frames.at(pfn).mapcount.Load() == 0 {
+		t.frames.release(pfn)
+	}
+}
+
+// sole says whether an anonymous page has no owner but one mapping: no other, and
+// no entry of swap.
+func (m *Machine) sole(f *frame, pfn uint32) bool {
+	if f.kind != frameAnon || f.mapcount.Load() != 1 {
+		return false
+	}
+	g := m.memory
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.info(pfn).refs == 0
+}
+
+// swapAround reads the pages in swap around a fault, within the mapping and the
+// leaf table, into memory without mapping them (mm/swap_state.c:
+// swap_vma_readahead, with a window that does not adapt). Those that find no room
+// stay where they are.
+func (t *Task) swapAround(v *vma, vpn uint64) {
+	g := t.machine.memory
+	if !g.batched || t.machine.cfg.SwapDevice != SwapDisk {
+		return
+	}
+	tab := t.leaf(vpn)
+	if tab == nil {
+		return
+	}
+	first := max(vpn-min(vpn, swapWindow/2), v.first(), vpn&^(tab.pages()-1))
+	last := min(first+swapWindow, v.last(), vpn&^(tab.pages()-1)+tab.pages())
+	for at := first; at < last; at++ {
+		if e := tab.load(at); at != vpn && isSwap(e) {
+			g.admitBack(ptePFN(e), frameAnon)
+		}
+	}
+}
+
+// swapWillNeed is MADV_WILLNEED of anonymous memory: its pages are read from swap
+// (mm/madvise.c:swapin_walk_pmd_entry).
+func (t *Task) swapWillNeed(start, end uint64) {
+	g := t.machine.memory
+	if g == nil {
+		return
+	}
+	t.space.table.tables(start, end, func(base uint64, tab *table) {
+		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
+			e := tab.load(vpn)
+			if !isSwap(e) {
+				continue
+			}
+			for pfn := ptePFN(e); !g.admitBack(pfn, frameAnon); {
+				if !t.makeRoom(1, pfn) {
+					return
+				}
+			}
+		}
+	})
+}
