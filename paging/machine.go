@@ -84,6 +84,7 @@ type Stats struct {
 	TLB                TLBStats
 	LostRaces          uint64 // faults that found the entry changed under the lock, or the mappings
 	Reclaim            ReclaimStats
+	Memory             uint64 // bytes the group is charged now
 	PeakMemory         uint64 // bytes: the most the group has been charged, 0 without limit and swap
 	RSS                RSS    // of all address spaces, added up
 	PeakRSS            uint64 // bytes: the most that sum has been
@@ -104,7 +105,7 @@ func (m *Machine) Stats() Stats {
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize}
 	if g := m.memory; g != nil {
 		g.mu.Lock()
-		s.Reclaim, s.PeakMemory = g.stats, uint64(g.high)<<pageShift
+		s.Reclaim, s.Memory, s.PeakMemory = g.stats, uint64(g.charged)<<pageShift, uint64(g.high)<<pageShift
 		g.mu.Unlock()
 	}
 	for _, c := range m.cpus {

@@ -54,6 +54,16 @@ func findPolicy(name string) (*policyRow, error) {
 	return nil, fmt.Errorf("reclaim policy %q: there are %v", name, names)
 }
 
+// Policy is the name of the policy of reclaim, "" without a limit and swap, and
+// whether it is told of every reference.
+func (m *Machine) Policy() (name string, exact bool) {
+	if m.memory == nil {
+		return "", false
+	}
+	how, _ := findPolicy(m.cfg.Reclaim)
+	return how.name, m.memory.exact
+}
+
 // Policies lists names and descriptions of the reclaim policies.
 func Policies() [][2]string {
 	out := make([][2]string, len(policies))

@@ -106,7 +106,12 @@ func (e *engine) userCopy(tid uint32, c trace.UserCopy) {
 		c.Len = maxCopy
 	}
 	done, out := th.task.Copy(c.Addr, c.Len, c.Write)
+	for out == paging.OOM && e.makeVictim(th) {
+		done, out = th.task.Copy(c.Addr, c.Len, c.Write)
+	}
 	switch {
+	case th.proc.dead:
+
 	case out == paging.OOM && !e.imposed:
 		e.exitProcess(th, out.String())
 	case out.Fatal() && e.imposed:

@@ -75,9 +75,14 @@ func (e *engine) processes() []result.Process {
 
 func (e *engine) config() result.Config {
 	c := e.machine.Config()
-	return result.Config{Profile: c.Profile, Levels: c.Levels, CPUs: c.CPUs, TLB: c.TLB.String(),
+	out := result.Config{Profile: c.Profile, Levels: c.Levels, CPUs: c.CPUs, TLB: c.TLB.String(),
 		FaultAroundBytes: c.FaultAround, PageCache: c.Cache.String(), Locking: c.Locking.String(),
 		ZeroPage: !c.NoZeroPage, LockedLimitBytes: c.LockedLimit}
+	if c.Memory != 0 || c.Swap != 0 {
+		out.MemoryBytes, out.SwapBytes, out.SwapDevice = c.Memory, c.Swap, c.SwapDevice.String()
+		out.Reclaim, out.ReclaimExact = e.machine.Policy()
+	}
+	return out
 }
 
 func (e *engine) totals(s *paging.Stats) result.Totals {
@@ -94,6 +99,7 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 		TLB: result.TLB{Lookups: s.TLB.Lookups(), L1Misses: s.TLB.L1Misses(), Misses: s.TLB.Misses(), Walks: s.TLB.Walks(),
 			DataMisses: s.TLB.DataMisses(), ExecMisses: s.TLB.ExecMisses()},
 	}
+	e.pressure(&t, s)
 	f := &t.TLB.Flushes
 	f.Causes = map[string]uint64{}
 	for c := range s.Flushes {
@@ -144,6 +150,10 @@ func (e *engine) allWarnings(fromSource []string) []string {
 		add(unmodelled[name], "%d calls of %s change memory and are not modelled", e.agree.calls.Ignored[name], name)
 	}
 	add(e.agree.calls.Imposed > 0, "%d calls were refused memory where the recorder had placed something: the refusal is imposed on the model", e.agree.calls.Imposed)
+	c := e.machine.Config()
+	policy, exact := e.machine.Policy()
+	add(e.header.Reduce > 0 && c.Memory > 0 && !exact, "the trace is reduced with K = %d, which is exact for lru; %s sees fewer references than the program made", e.header.Reduce, policy)
+	add(e.header.Reduce > 0 && exact && c.Memory>>12 < uint64(e.header.Reduce) && c.Memory > 0, "the trace is reduced with K = %d, which is exact from %d pages of memory on", e.header.Reduce, e.header.Reduce)
 	add(e.others.processes > 0, "%d processes after the first %d share one row", e.others.processes, e.limits.rows)
 	add(e.mappings.full, "mappings after the first %d share one row", e.mappings.limit)
 	add(e.names.left > 0, "%d names are left out: together they are longer than %d bytes", e.names.left, e.names.limit)

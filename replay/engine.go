@@ -76,6 +76,7 @@ type engine struct {
 	names    names
 	warnings warnings
 	finalRSS uint64
+	oomKills uint64
 
 	sinceCheck struct{ events, refs int }
 	nextTell   uint64
@@ -106,7 +107,11 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, erro
 	}
 	seconds := time.Since(began).Seconds()
 	run := e.collect(src.Warnings())
-	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs) / max(seconds, 1e-9), Workers: 1, Order: "serial"}
+	order := "serial"
+	if e.opts.Model.Memory > 0 {
+		order = "ordered"
+	}
+	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs) / max(seconds, 1e-9), Workers: 1, Order: order}
 	return run, nil
 }
 
@@ -285,6 +290,9 @@ func (e *engine) runChunk(th *thread, refs []trace.Ref, accesses uint64) int {
 	done := 0
 	for done < len(e.chunk) {
 		n, out := th.task.Run(e.chunk[done:])
+		if out == paging.OOM && e.makeVictim(th) {
+			n, out = n-1, paging.OK // there may be room now: once more
+		}
 		if n < len(e.chunk) {
 			accesses = sumAccesses(e.chunk[done : done+n])
 		}
@@ -295,6 +303,9 @@ func (e *engine) runChunk(th *thread, refs []trace.Ref, accesses uint64) int {
 		e.accesses += accesses
 		if out.Fatal() {
 			r := &refs[done-1]
+			if th.proc.dead {
+				break
+			}
 			e.refused(th, r.VPN<<12|uint64(r.Offset), out)
 			if th.proc.dead {
 				break

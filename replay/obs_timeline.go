@@ -84,6 +84,13 @@ func quantities() []quantity {
 		{"rss.swap", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.Swap }},
 		{"page_tables", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.PageTableBytes }},
 		{"tlb.lookups", "lookups", result.Count, func(s *paging.Stats) uint64 { return s.TLB.Lookups() }},
+		{"memory.charged", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.Memory }},
+		{"reclaim.evictions", "pages", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.Evictions }},
+		{"reclaim.refaults", "pages", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.Refaults }},
+		{"swap.in", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.SwapIn * paging.PageSize }},
+		{"swap.out", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.SwapOut * paging.PageSize }},
+		{"file.in", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.FileIn * paging.PageSize }},
+		{"file.out", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.FileOut * paging.PageSize }},
 		{"tlb.misses", "misses", result.Count, func(s *paging.Stats) uint64 { return s.TLB.Misses() }},
 	}
 	for k := range paging.NumFaultKinds {

@@ -21,7 +21,7 @@ func TestBrowser(t *testing.T) {
 		t.Skip("chromium is missing: apt-get install chromium")
 	}
 	dir := t.TempDir()
-	if _, err := WriteAll(dir, sample(t), nil); err != nil {
+	if _, err := WriteAll(dir, underPressure(sample(t)), nil); err != nil {
 		t.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox,

@@ -25,6 +25,8 @@ type Figure struct {
 var Figures = []Figure{
 	{"faults", "page faults over time, by kind", faultsFigure},
 	{"rss", "resident memory over time, by kind", rssFigure},
+	{"memory", "memory charged against the limit over time", memoryFigure},
+	{"reclaim", "evictions, refaults and traffic of swap and files over time", reclaimFigure},
 	{"mappings", "the mappings with the most faults", mappingsFigure},
 	{"flushes", "TLB flushes over time, by cause", flushesFigure},
 	{"tlb", "TLB miss rate over time", tlbFigure},

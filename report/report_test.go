@@ -28,6 +28,49 @@ func sample(t *testing.T) *result.Run {
 	return run
 }
 
+// underPressure gives a run a limit and what came of it, so that every figure has
+// something to show.
+func underPressure(run *result.Run) *result.Run {
+	run.Config.MemoryBytes, run.Config.Reclaim, run.Config.SwapBytes, run.Config.SwapDevice = 1<<20, "linux", 1<<30, "zram"
+	run.Totals.Reclaim = result.Reclaim{Outcome: result.PressureThrash, Evictions: 300, Refaults: 200, PeakBytes: 1 << 20}
+	run.Totals.Swap = result.Swap{InBytes: 200 << 12, OutBytes: 300 << 12, CacheHits: 1}
+	n := len(run.Timeline.EndsAccesses)
+	for _, s := range []result.Series{{Name: "memory.charged", Unit: "bytes", Kind: result.Gauge}, {Name: "reclaim.evictions", Unit: "pages", Kind: result.Count},
+		{Name: "swap.out", Unit: "bytes", Kind: result.Count}} {
+		s.Values = make([]uint64, n)
+		for i := range s.Values {
+			s.Values[i] = uint64(i) << 12
+		}
+		run.Series = append(run.Series, s)
+	}
+	return run
+}
+
+// TestMemoryInWords: a limit is told of in the summary, the table and the feet of
+// the figures, and not without one.
+func TestMemoryInWords(t *testing.T) {
+	plain := strings.Join(Summary(sample(t)), " ") + foot(sample(t))
+	if strings.Contains(plain, "limit") || strings.Contains(plain, "swap") {
+		t.Errorf("a run without a limit speaks of one: %s", plain)
+	}
+	run := underPressure(sample(t))
+	var b bytes.Buffer
+	if err := Text(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(Summary(run), " ") + foot(run) + b.String()
+	for _, want := range []string{
+		"Under a limit of 1.00 MiB (linux, by accessed bits, 1.00 GiB of swap (zram)) it thrashed: 300 pages left memory and 200 came back; 800 KiB were read from swap and 1.17 MiB written to it.",
+		"Memory 1.00 MiB, reclaim linux, by accessed bits.",
+		"memory limit  1.00 MiB",
+		"1 fault found in memory still",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing %q in:\n%s", want, text)
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{SI(0), "0"}, {SI(999), "999"}, {SI(1000), "1.00 k"}, {SI(12_345), "12.3 k"}, {SI(999_499), "999 k"},

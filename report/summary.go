@@ -24,6 +24,9 @@ func programName(run *result.Run) string {
 func foot(run *result.Run) string {
 	c := &run.Config
 	s := fmt.Sprintf("%s: %s accesses. Model: %s, %s, page cache %s.", programName(run), SI(run.Totals.Accesses), c.Profile, plural(uint64(c.CPUs), "processor", "processors"), c.PageCache)
+	if c.MemoryBytes > 0 {
+		s += fmt.Sprintf(" Memory %s, reclaim %s.", Bytes(c.MemoryBytes), policyName(c))
+	}
 	for i, w := range run.Warnings {
 		if i == 2 {
 			s += fmt.Sprintf(" And %d more warnings.", len(run.Warnings)-i)
@@ -38,7 +41,11 @@ func foot(run *result.Run) string {
 func Summary(run *result.Run) []string {
 	t := &run.Totals
 	out := []string{fmt.Sprintf("%s made %s accesses in %s.", programName(run), SI(t.Accesses), inProcesses(run))}
-	out = append(out, faultsInWords(run), rssInWords(run), tlbInWords(t))
+	out = append(out, faultsInWords(run), rssInWords(run))
+	if s := memoryInWords(run); s != "" {
+		out = append(out, s)
+	}
+	out = append(out, tlbInWords(t))
 	return append(out, agreementInWords(run))
 }
 

@@ -29,6 +29,12 @@ func Text(w io.Writer, run *result.Run) error {
 		row("  recorder's", Count(t.Faults.Foreign), "on mappings that a native run does not have")
 	}
 	row("peak RSS", Bytes(t.RSS.PeakBytes), "all processes; page tables up to %s", Bytes(t.PageTableBytes))
+	if c := &run.Config; c.Reclaim != "" {
+		row("memory limit", limitName(c), "%s, %s; most charged %s; %s", policyName(c), swapName(c), Bytes(t.Reclaim.PeakBytes), outcomeInWords(t))
+		row("evictions", Count(t.Reclaim.Evictions), "pages left memory, %s came back", Count(t.Reclaim.Refaults))
+		row("swap", Bytes(t.Swap.InBytes)+" in", "%s out, %s found in memory still", Bytes(t.Swap.OutBytes), plural(t.Swap.CacheHits, "fault", "faults"))
+		row("files", Bytes(t.Reclaim.FileInBytes)+" read", "%s written back", Bytes(t.Reclaim.FileOutBytes))
+	}
 	row("TLB misses", SI(t.TLB.Misses), "%s of %s lookups", percent(t.TLB.Misses, t.TLB.Lookups), SI(t.TLB.Lookups))
 	f := &t.TLB.Flushes
 	row("TLB flushes", Count(f.Total), "%s", kindsLine(f.Causes))

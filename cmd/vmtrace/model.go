@@ -24,6 +24,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	memlock := newSize(c.LockedLimit)
 	fs.Var(memlock, "memlock", "bytes a process may lock in memory (ulimit -l)")
 	locking := fs.String("locking", c.Locking.String(), "page-table `locks`: per-table, global or mm")
+	memory := memoryFlags(fs, &c)
 	fs.BoolVar(&c.BottomUp, "bottom-up", false, "place mappings upwards, as with vm.legacy_va_layout")
 	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
 	return func() (replay.Options, error) {
@@ -41,6 +42,9 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		}
 		if c.Vsyscall, err = paging.ParseVsyscallMode(*vsyscall); err != nil {
 			return replay.Options{}, usagef("--vsyscall: %w", err)
+		}
+		if err := memory(fs.Changed("page-cache")); err != nil {
+			return replay.Options{}, err
 		}
 		c.FaultAround, c.NoZeroPage, c.LockedLimit = uint64(*around), !*zero, uint64(*memlock)
 		checked := c

@@ -43,7 +43,11 @@ type Config struct {
 	Locking          string `json:"locking"`
 	ZeroPage         bool   `json:"zero_page"`          // reads of fresh anonymous memory map the shared zero page
 	LockedLimitBytes uint64 `json:"locked_limit_bytes"` // a process may lock so much memory; 2^64-1 = no limit
-	MemoryBytes      uint64 `json:"memory_bytes"`       // 0 = no limit
+	MemoryBytes      uint64 `json:"memory_bytes"`       // limit of all processes together; 0 = none
+	SwapBytes        uint64 `json:"swap_bytes"`         // 0 = no swap
+	SwapDevice       string `json:"swap_device,omitempty"`
+	Reclaim          string `json:"reclaim,omitempty"`       // policy, where there is a limit or swap
+	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
 }
 
 // Totals are the counts of the whole run. Accesses and Refs are those that were
@@ -98,16 +102,43 @@ type Flushes struct {
 	Causes map[string]uint64 `json:"causes"`
 }
 
-// Reclaim counts what memory pressure did.
+// Reclaim counts what memory pressure did. A page that comes back to memory is a
+// refault, whether a fault waited for it or it was read ahead.
 type Reclaim struct {
-	Evictions uint64 `json:"evictions"`
-	Refaults  uint64 `json:"refaults"`
+	Outcome      Pressure `json:"outcome,omitempty"`
+	Evictions    uint64   `json:"evictions"`
+	Refaults     uint64   `json:"refaults"`
+	Dropped      uint64   `json:"dropped"`        // of Evictions: freed after MADV_FREE
+	PeakBytes    uint64   `json:"peak_bytes"`     // the most that was charged
+	FileInBytes  uint64   `json:"file_in_bytes"`  // read from files
+	FileOutBytes uint64   `json:"file_out_bytes"` // dirty pages of files written back
+	OOMKills     uint64   `json:"oom_kills"`
 }
 
-// Swap counts swap traffic in bytes.
+// Pressure says in a word how a run under a limit went.
+type Pressure string
+
+// How a run can go.
+const (
+	PressureDone   Pressure = "done"   // it ran to its end
+	PressureThrash Pressure = "thrash" // and spent it on bringing pages back: see Thrashes
+	PressureOOM    Pressure = "oom"    // processes were killed for lack of memory
+)
+
+// thrashShare is how many of a hundred references bring a page back in a run that
+// is said to thrash: at 100 us for one and 10 ns for an access, half of its time
+// goes by in waiting from one in ten thousand on; this is a hundred times that.
+const thrashShare = 1
+
+// Thrashes says whether so many refaults in so many references are thrashing.
+func Thrashes(refaults, refs uint64) bool { return refaults > refs/100*thrashShare && refaults > 0 }
+
+// Swap counts swap traffic in bytes, and faults on pages in swap that were found
+// in memory still.
 type Swap struct {
-	InBytes  uint64 `json:"in_bytes"`
-	OutBytes uint64 `json:"out_bytes"`
+	InBytes   uint64 `json:"in_bytes"`
+	OutBytes  uint64 `json:"out_bytes"`
+	CacheHits uint64 `json:"cache_hits"`
 }
 
 // Agreement compares the model with what was recorded.

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/vmtrace/vmtrace/paging"
+)
+
+// memoryFlags declares the flags of a memory limit and returns what fills in the
+// configuration. It wants to know whether the state of the page cache was given:
+// under a limit files are not in memory at the start unless one says so.
+func memoryFlags(fs *pflag.FlagSet, c *paging.Config) func(cacheGiven bool) error {
+	memory := newSize(0)
+	fs.Var(memory, "memory", "`limit` of memory for all processes together, as of a memory cgroup; files are cold then unless --page-cache says otherwise")
+	swap := fs.String("swap", "", "`size` of swap, or none (default with --memory: as much as it takes)")
+	device := fs.String("swap-device", c.SwapDevice.String(), "`device` of swap: disk (reads neighbours ahead) or zram")
+	var names []string
+	for _, p := range paging.Policies() {
+		names = append(names, p[0])
+	}
+	reclaim := fs.String("reclaim", names[0], "`policy` that chooses which page leaves: "+strings.Join(names, ", "))
+	exact := fs.Bool("reclaim-exact", false, "tell the policy of every reference, as in its paper, instead of accessed bits; no fault-around, no read-ahead")
+	return func(cacheGiven bool) error {
+		c.Memory, c.Reclaim, c.ReclaimExact = uint64(*memory)&^(paging.PageSize-1), *reclaim, *exact
+		if fs.Changed("memory") && c.Memory == 0 {
+			return usagef("--memory %s: the least is one page, 4KiB", memory)
+		}
+		var err error
+		if c.SwapDevice, err = paging.ParseSwapDevice(*device); err != nil {
+			return usagef("--swap-device: %w", err)
+		}
+		switch {
+		case *swap == "none", *swap == "" && c.Memory == 0:
+			c.Swap = 0
+		case *swap == "":
+			c.Swap = 1 << 44 // more than there are frames
+		default:
+			n := newSize(0)
+			if err := n.Set(*swap); err != nil {
+				return usagef("--swap: %w", err)
+			}
+			c.Swap = uint64(*n) &^ (paging.PageSize - 1)
+		}
+		if c.Memory > 0 && !cacheGiven {
+			c.Cache = paging.CacheCold
+		}
+		return nil
+	}
+}
