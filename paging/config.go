@@ -26,6 +26,7 @@ type Config struct {
 	SwapDevice   SwapDevice   // what swap is made of
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits
+	Stack        UseStack     // is told of every use, for curves; not together with Memory
 	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 

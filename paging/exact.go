@@ -4,26 +4,58 @@ package paging
 
 // runExact is Run for a policy that is told of every reference. Precondition:
 // c.mu.
-func (t *Task) runExact(c *cpu, g *memory, refs []Ref) (int, Outcome) {
+func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 	for i := range refs {
 		r := &refs[i]
 		if out := t.perform(c, r); out.Fatal() {
 			return i + 1, out
 		}
-		t.used(r.VPN)
 	}
 	return len(refs), OK
 }
 
-// used tells an exact policy that the page is in use, if it is present.
-func (t *Task) used(vpn uint64) {
+// used tells an exact policy that the page was accessed, if it is present. It is
+// called after every access, and after a fault for it was counted.
+func (t *Task) used(vpn uint64, a Access) {
 	g := t.machine.memory
 	if g == nil || !g.exact {
 		return
 	}
+	faulted := t.faulted
+	t.faulted = false
 	if tab := t.leaf(vpn); tab != nil {
 		if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
-			g.hit(ptePFN(e))
+			g.use(ptePFN(e), use{mapping{t.space, vpn}, a == Write, faulted})
 		}
+	}
+}
+
+// use is one use of a page.
+type use struct {
+	by      mapping // space is nil: by the kernel, in a fault
+	write   bool
+	faulted bool // a fault was counted for it
+}
+
+// reads tells an exact policy that a fault reads a page, to copy it.
+func (t *Task) reads(pfn uint32) {
+	if g := t.machine.memory; g != nil && g.exact {
+		g.use(pfn, use{faulted: true})
+	}
+}
+
+// use tells the policy of a use of a page. The reference that brought it is none.
+func (g *memory) use(pfn uint32, u use) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	fresh := pfn == g.fresh
+	g.fresh = 0
+	switch {
+	case i.state&pageKnown == 0:
+	case g.stack != nil:
+		g.measure(pfn, i, u, fresh)
+	case !fresh && i.state&(pageResident|pageAside|pageHeld) == pageResident:
+		g.policy.hit(pfn)
 	}
 }

@@ -71,6 +71,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	case Major:
 		t.stats.major++
 	}
+	t.faulted = true
 	if f := t.machine.onFault; f != nil {
 		who := t
 		if t.actor != nil {
@@ -109,7 +110,7 @@ func (t *Task) attempt(vpn uint64, a Access) (v *vma, kind FaultKind, out Outcom
 // the leaf, the outcome and how many entries became present.
 func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 	s := t.space
-	major := false
+	major, refused := false, 0
 	for ; ; t.stats.lostRaces++ {
 		list := s.vmas.Load()
 		v, below := t.mapping(list, vpn)
@@ -162,7 +163,8 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		major = major || read
 		switch {
 		case pages < 0:
-			if t.makeRoom(1, swapPFN(e)) {
+			if refused++; refused <= maxReclaimRetries && t.makeRoom(1, swapPFN(e)) {
+				t.stats.lostRaces-- // nobody was faster
 				continue
 			}
 			return v, FaultOOM, OOM, 0
@@ -316,6 +318,9 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if invariants && v.anon.Load() == nil {
 		broken("an anonymous page in a mapping without anon_vma")
 	}
+	if v.file != nil {
+		t.reads(v.file.slot(v.index(vpn)).Load())
+	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return -1
@@ -344,6 +349,7 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		t.machine.memory.reused(ptePFN(e))
 		return CowReuse, 0
 	}
+	t.reads(ptePFN(e))
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return CowCopy, -1

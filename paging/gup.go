@@ -58,7 +58,7 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 		fault := flags | gupFault
 		switch t.followPage(v, vpn, flags) {
 		case gupFound:
-			t.used(vpn)
+			t.used(vpn, flags.access())
 			return 0
 		case gupHole:
 			return EFAULT
@@ -74,14 +74,18 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 	}
 }
 
+func (f gupFlags) access() Access {
+	if f&gupWrite != 0 {
+		return Write
+	}
+	return Read
+}
+
 // faultAs takes a fault for getUserPages (faultin_page).
 func (t *Task) faultAs(vpn uint64, flags gupFlags) Outcome {
 	t.gup = flags
 	defer func() { t.gup = 0 }()
-	if flags&gupWrite != 0 {
-		return t.fault(vpn, Write)
-	}
-	return t.fault(vpn, Read)
+	return t.fault(vpn, flags.access())
 }
 
 // checkGUP says whether the mapping may be accessed (check_vma_flags). A forced
@@ -149,6 +153,7 @@ func (t *Task) unshare(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 		tab.update(vpn, func(e uint64) uint64 { return e | pteExclusive })
 		return Unshare, 0
 	}
+	t.reads(ptePFN(e))
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return Unshare, -1

@@ -26,9 +26,10 @@ type memory struct {
 	mu      sync.Mutex // innermost but for framePool.mu; taken under table locks
 	policy  policy     // mu
 	exact   bool       // immutable: the policy is told of every reference
+	stack   UseStack   // immutable: of Config, or nil
 	batched bool       // immutable: reclaim in batches, with read-ahead of files and swap
 	pages   []pageInfo // mu: by frame number
-	shared  map[uint32][]mapping
+	shared  map[uint32][]place
 	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
 	charged int64    // mu: resident pages
@@ -39,7 +40,8 @@ type memory struct {
 
 // pageInfo is what is known of a page beside its frame.
 type pageInfo struct {
-	at    mapping // where it is mapped; more places are in memory.shared
+	at    place  // where it is mapped; more places are in memory.shared
+	clean uint32 // levels: memories of fewer pages have it clean
 	state pageState
 	refs  int32 // page-table entries that stand for it while it is in swap (swap_map)
 }
@@ -48,6 +50,12 @@ type pageInfo struct {
 type mapping struct {
 	space *Space
 	vpn   uint64
+}
+
+// place is a mapping with what Config.Stack wants to know of its entry.
+type place struct {
+	mapping
+	levels
 }
 
 type pageState uint8
@@ -77,13 +85,17 @@ type ReclaimStats struct {
 
 func newMemory(m *Machine) (*memory, error) {
 	c := &m.cfg
-	if c.Memory == 0 && c.Swap == 0 {
+	if c.Memory == 0 && c.Swap == 0 && c.Stack == nil {
 		return nil, nil
 	}
-	g := &memory{m: m, limit: int64(c.Memory >> pageShift), slots: int64(c.Swap >> pageShift), shared: map[uint32][]mapping{}}
+	g := &memory{m: m, limit: int64(c.Memory >> pageShift), slots: int64(c.Swap >> pageShift), shared: map[uint32][]place{}}
 	how, err := findPolicy(c.Reclaim)
 	if err != nil {
 		return nil, err
+	}
+	if c.Stack != nil {
+		how = &policyRow{exact: true, make: func(*memory) policy { return &stackPolicy{c.Stack} }}
+		g.stack = c.Stack
 	}
 	g.policy, g.exact, g.batched = how.make(g), how.exact || c.ReclaimExact, how.batched
 	return g, nil
@@ -156,20 +168,6 @@ func (g *memory) enter(pfn uint32, i *pageInfo) {
 	g.high = max(g.high, g.charged)
 	g.fresh = pfn
 	g.policy.insert(pfn)
-}
-
-// hit tells the policy of a use of a page.
-func (g *memory) hit(pfn uint32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if pfn == g.fresh {
-		g.fresh = 0
-		return
-	}
-	g.fresh = 0
-	if g.info(pfn).state&(pageResident|pageAside|pageHeld) == pageResident {
-		g.policy.hit(pfn)
-	}
 }
 
 // resident says whether a page is in memory; pages that are not charged are.
@@ -277,11 +275,11 @@ func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
 		g.stats.Refaults++
 		g.enter(pfn, i)
 	}
-	switch {
-	case i.at.space == nil:
-		i.at = mapping{s, vpn}
-	default:
-		g.shared[pfn] = append(g.shared[pfn], mapping{s, vpn})
+	at := place{mapping: mapping{s, vpn}}
+	if i.at.space == nil {
+		i.at = at
+	} else {
+		g.shared[pfn] = append(g.shared[pfn], at)
 	}
 }
 
@@ -305,14 +303,14 @@ func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (refs int3
 func (g *memory) removeMapping(pfn uint32, i *pageInfo, at mapping) {
 	more := g.shared[pfn]
 	switch {
-	case i.at == at && len(more) == 0:
-		i.at = mapping{}
+	case i.at.mapping == at && len(more) == 0:
+		i.at = place{}
 		return
-	case i.at == at:
+	case i.at.mapping == at:
 		i.at = more[len(more)-1]
 	default:
 		k := 0
-		for k < len(more) && more[k] != at {
+		for k < len(more) && more[k].mapping != at {
 			k++
 		}
 		if k == len(more) {
@@ -342,12 +340,12 @@ func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
 		return // not charged, or in swap
 	}
 	old := mapping{s, from}
-	if i.at == old {
+	if i.at.mapping == old {
 		i.at.vpn = to
 		return
 	}
 	for k, at := range g.shared[pfn] {
-		if at == old {
+		if at.mapping == old {
 			g.shared[pfn][k].vpn = to
 			return
 		}
@@ -357,9 +355,12 @@ func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
 // mappings appends the places where a page is mapped. Precondition: g.mu.
 func (g *memory) mappings(dst []mapping, pfn uint32) []mapping {
 	if at := g.info(pfn).at; at.space != nil {
-		dst = append(dst, at)
+		dst = append(dst, at.mapping)
 	}
-	return append(dst, g.shared[pfn]...)
+	for _, at := range g.shared[pfn] {
+		dst = append(dst, at.mapping)
+	}
+	return dst
 }
 
 // SwapDevice is what swap is made of.

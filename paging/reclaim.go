@@ -3,6 +3,10 @@ package paging
 // Reclaim: pages leave memory so that others can come (mm/vmscan.c:
 // try_to_free_mem_cgroup_pages, shrink_folio_list).
 
+// maxReclaimRetries is how often a fault is tried again that found no frame
+// although pages left (mm/memcontrol.c:MAX_RECLAIM_RETRIES).
+const maxReclaimRetries = 16
+
 // reclaimBatch is how many pages a policy of the kernel frees at a time
 // (include/linux/swap.h:SWAP_CLUSTER_MAX).
 const reclaimBatch = 32
