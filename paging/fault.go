@@ -71,15 +71,15 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		t.stats.major++
 	}
 	if f := t.machine.onFault; f != nil {
-		who := t
+		info := &t.info
+		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
 		if t.actor != nil {
-			who = t.actor
+			info.Task = t.actor
 		}
-		info := FaultInfo{Task: who, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
 		if v != nil {
 			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
 		}
-		f(&info)
+		f(info)
 	}
 	return out
 }
@@ -134,7 +134,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 				major = true
 			}
 		}
-		tab := t.leaf(vpn)
+		tab := t.space.table.find(vpn)
 		if tab == nil || v.anon.Load() == nil && t.wantsAnon(v, a) {
 			if tab = t.prepare(list, v, vpn, a); tab == nil {
 				continue
@@ -235,7 +235,7 @@ func (t *Task) wantsAnon(v *vma, a Access) bool {
 // unmapped says that the page has no entry: only then does a fault on a file go
 // to the page cache.
 func (t *Task) unmapped(vpn uint64) bool {
-	tab := t.leaf(vpn)
+	tab := t.space.table.find(vpn)
 	return tab == nil || tab.load(vpn) == 0
 }
 

@@ -94,6 +94,7 @@ func (m *Machine) Stats() Stats {
 	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, LostRaces: all.lostRaces,
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize}
+	s.TLB.lookups = all.lookups
 	for _, c := range m.cpus {
 		c.mu.Lock()
 		s.TLB.add(&c.tlb.stats)
@@ -108,12 +109,16 @@ type taskStats struct {
 	faults       [NumFaultKinds]uint64
 	flushes      [NumFlushCauses]FlushStats
 	lostRaces    uint64
+	lookups      [2]uint64 // of Task.Count; as those of TLBStats
 }
 
 func (s *taskStats) add(o *taskStats) {
 	s.minor += o.minor
 	s.major += o.major
 	s.lostRaces += o.lostRaces
+	for i := range s.lookups {
+		s.lookups[i] += o.lookups[i]
+	}
 	for i := range s.faults {
 		s.faults[i] += o.faults[i]
 	}

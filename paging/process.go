@@ -138,7 +138,6 @@ func (t *Task) siblings() []*Task {
 // forget drops what the task remembers of its address space.
 func (t *Task) forget() {
 	t.last, t.lastList = nil, nil
-	t.near = [nearTables]nearTable{}
 }
 
 // Exit ends the thread; the last one that uses the address space takes it down.

@@ -14,12 +14,12 @@ type Task struct {
 	onCPU    int
 	frames   frameCache
 	stats    taskStats
-	last     *vma     // the mapping of the last fault
-	lastList *vmaList // and the list it is of
-	near     [nearTables]nearTable
+	last     *vma      // the mapping of the last fault
+	lastList *vmaList  // and the list it is of
 	end      uint64    // pages of user addresses
 	gup      gupFlags  // of the fault at hand, 0 for one of the program
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
+	info     FaultInfo // of the last fault, for the observer
 	locks    lockTrace // held, in builds with invariants
 }
 
@@ -27,25 +27,6 @@ type Task struct {
 type process struct {
 	threads map[*Task]struct{} // Machine.tasksMu
 	killed  atomic.Bool        // SIGKILL is pending
-}
-
-// nearTable remembers where the leaf table of a stretch of pages is.
-type nearTable struct {
-	key   uint64 // page number / tableSize, plus 1
-	prune uint64 // Space.prune when it was found
-	t     *table
-}
-
-const nearTables = 16
-
-// Ref is a run of accesses to one page: First, then one write if Writes > 0 and
-// First was none, then one fetch if Execs > 0 and First was none; the rest of
-// the counts, which include these, are hits in the TLB.
-type Ref struct {
-	VPN                  uint64
-	Reads, Writes, Execs uint32
-	Offset               uint16
-	First                Access
 }
 
 // PID is the process id.
@@ -102,40 +83,82 @@ func (t *Task) enter(c *cpu) {
 
 // Run performs references in order and returns how many. It stops after the
 // first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
-// performed and the outcome is OK. Steady state allocates nothing; a reference
-// that hits in the TLB takes no lock.
+// performed and the outcome is OK. Of the lookups in the TLB it counts those of
+// a reference that it stops after; the others are for the caller to add up: see
+// Count. Steady state allocates nothing; a reference that hits in the TLB takes
+// no lock.
 func (t *Task) Run(refs []Ref) (int, Outcome) {
 	c := t.machine.cpus[t.onCPU]
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
-	for i := range refs {
-		r := &refs[i]
-		if out := t.touch(c, r.VPN, r.First); out.Fatal() {
-			return i + 1, out
+	ahead := false
+	for done := 0; done < len(refs); {
+		end := min(done+window, len(refs))
+		if ahead {
+			t.lookAhead(refs[done:end])
 		}
-		data, fetches := uint64(r.Reads)+uint64(r.Writes), uint64(r.Execs)
-		if r.First == Exec {
-			fetches -= min(fetches, 1)
-		} else {
-			data -= min(data, 1)
-		}
-		if r.Writes > 0 && r.First != Write {
-			if out := t.touch(c, r.VPN, Write); out.Fatal() {
-				return i + 1, out
+		misses := c.tlb.stats.Misses()
+		for ; done < end; done++ {
+			if done += c.tlb.hits(c.asid, refs[done:end], &c.pending); done == end {
+				break
 			}
-			data--
-		}
-		if r.Execs > 0 && r.First != Exec {
-			if out := t.touch(c, r.VPN, Exec); out.Fatal() {
-				return i + 1, out
+			lookups := c.tlb.stats.lookups
+			if out := t.perform(c, refs[done]); out.Fatal() {
+				return done + 1, out
 			}
-			fetches--
+			c.tlb.stats.lookups = lookups
 		}
-		c.tlb.stats.lookups[0] += data
-		c.tlb.stats.lookups[1] += fetches
+		ahead = c.tlb.stats.Misses()-misses >= window/8
 	}
 	return len(refs), OK
+}
+
+// window is how many references are looked at ahead of being performed.
+const window = 64
+
+// lookAhead loads the entries of pages, each independently of the others, so
+// that the processor waits for them all at once and the walks that follow find
+// them in its caches.
+func (t *Task) lookAhead(refs []Ref) {
+	for _, r := range refs {
+		vpn := r.vpn()
+		if vpn >= t.end {
+			continue
+		}
+		if tab := t.space.table.find(vpn); tab != nil {
+			tab.load(vpn)
+		}
+	}
+}
+
+// Count adds the accesses of references that Run has performed, but for one it
+// stopped after, to the lookups in the TLB.
+func (t *Task) Count(data, fetches uint64) {
+	t.stats.lookups[0] += data
+	t.stats.lookups[1] += fetches
+}
+
+// perform performs the accesses of a reference that can change anything.
+// Precondition: c.mu.
+func (t *Task) perform(c *cpu, r Ref) Outcome {
+	vpn, first := r.vpn(), r.first()
+	asked := [2]uint64{} // what Count will count of them
+	asked[side(first)]++
+	out := t.touch(c, vpn, first)
+	if !out.Fatal() && r&refWrite != 0 && first != Write {
+		asked[0]++
+		out = t.touch(c, vpn, Write)
+	}
+	if !out.Fatal() && r&refExec != 0 && first != Exec {
+		asked[1]++
+		out = t.touch(c, vpn, Exec)
+	}
+	if vpn >= t.end && !out.Fatal() { // the vsyscall page: no TLB was asked
+		t.stats.lookups[0] -= asked[0]
+		t.stats.lookups[1] -= asked[1]
+	}
+	return out
 }
 
 // Access performs one access.
@@ -157,13 +180,18 @@ func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
 	if c.pending.Load() {
 		c.apply()
 	}
-	if c.tlb.lookup(c.asid, vpn, a) == tlbFound {
+	hit := c.tlb.lookup(c.asid, vpn, a)
+	if hit == tlbFound {
 		return OK
 	}
 	worst := OK
 	for {
 		if e, ok := t.walk(vpn, a); ok {
-			c.tlb.insert(c.asid, vpn, a, entryTLB(e))
+			if hit == tlbMiss {
+				c.tlb.fill(c.asid, vpn, a, entryTLB(e))
+			} else {
+				c.tlb.insert(c.asid, vpn, a, entryTLB(e))
+			}
 			return worst
 		}
 		out := t.fault(vpn, a)
@@ -202,7 +230,7 @@ func entryTLB(e uint64) tlbEntry {
 // walk is the hardware: it finds the entry without a lock and, where it permits
 // the access, sets accessed (and dirty for a write).
 func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
-	tab := t.leaf(vpn)
+	tab := t.space.table.find(vpn)
 	if tab == nil {
 		return 0, false
 	}
@@ -220,21 +248,6 @@ func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
 			return want, true
 		}
 	}
-}
-
-// leaf finds the leaf table of a page, by the tables found last.
-func (t *Task) leaf(vpn uint64) *table {
-	key := vpn>>tableShift + 1
-	n := &t.near[key%nearTables]
-	prune := t.space.prune.Load()
-	if n.key == key && n.prune == prune {
-		return n.t
-	}
-	tab := t.space.table.find(vpn)
-	if tab != nil {
-		*n = nearTable{key, prune, tab}
-	}
-	return tab
 }
 
 // Copy is the kernel reading or writing length bytes of user memory at addr for
