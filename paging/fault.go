@@ -134,7 +134,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 				major = true
 			}
 		}
-		tab := t.space.table.find(vpn)
+		tab := t.leaf(vpn)
 		if tab == nil || v.anon.Load() == nil && t.wantsAnon(v, a) {
 			if tab = t.prepare(list, v, vpn, a); tab == nil {
 				continue
@@ -235,7 +235,7 @@ func (t *Task) wantsAnon(v *vma, a Access) bool {
 // unmapped says that the page has no entry: only then does a fault on a file go
 // to the page cache.
 func (t *Task) unmapped(vpn uint64) bool {
-	tab := t.space.table.find(vpn)
+	tab := t.leaf(vpn)
 	return tab == nil || tab.load(vpn) == 0
 }
 

@@ -103,7 +103,7 @@ func (v *vma) checkGUP(flags gupFlags) Errno {
 // followPage looks at the entry of a page (follow_page_pte).
 func (t *Task) followPage(v *vma, vpn uint64, flags gupFlags) gupStep {
 	var e uint64
-	if tab := t.space.table.find(vpn); tab != nil {
+	if tab := t.leaf(vpn); tab != nil {
 		e = tab.load(vpn)
 	}
 	anonymous := v.file == nil && v.flags&vmSpecial == 0

@@ -266,6 +266,7 @@ func (s *Space) moveTables(t *Task, from, to uint64, level int) bool {
 	moved, grown := s.table.move(t, from, to, level)
 	s.countTables(grown)
 	if moved {
+		s.prune.Add(1)
 		s.flushPages(t, FlushMremap, from, from+s.table.span(level))
 	}
 	return moved

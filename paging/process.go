@@ -138,6 +138,7 @@ func (t *Task) siblings() []*Task {
 // forget drops what the task remembers of its address space.
 func (t *Task) forget() {
 	t.last, t.lastList = nil, nil
+	t.near = nearTable{}
 }
 
 // Exit ends the thread; the last one that uses the address space takes it down.

@@ -19,6 +19,7 @@ type Space struct {
 
 	vmas  atomic.Pointer[vmaList] // published by holders of mu
 	table *pageTable
+	prune atomic.Uint64 // changes after tables were freed or moved: remembered tables are stale
 	rss   rssCounter
 	users atomic.Int32 // tasks
 
@@ -216,5 +217,6 @@ func (s *Space) freeTables(g *gather, l vmaList, start, end uint64) {
 	})
 	if n > 0 {
 		s.machine.tables.Add(-n)
+		s.prune.Add(1)
 	}
 }

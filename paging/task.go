@@ -20,6 +20,7 @@ type Task struct {
 	gup      gupFlags  // of the fault at hand, 0 for one of the program
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
 	info     FaultInfo // of the last fault, for the observer
+	near     nearTable
 	locks    lockTrace // held, in builds with invariants
 }
 
@@ -27,6 +28,14 @@ type Task struct {
 type process struct {
 	threads map[*Task]struct{} // Machine.tasksMu
 	killed  atomic.Bool        // SIGKILL is pending
+}
+
+// nearTable remembers the leaf table found last: a fault looks for its table
+// three times.
+type nearTable struct {
+	key   uint64 // page number / tableSize, plus 1
+	prune uint64 // Space.prune when it was found
+	t     *table
 }
 
 // PID is the process id.
@@ -92,19 +101,25 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
-	ahead := false
+	ahead, entries := false, [window]*uint64{}
 	for done := 0; done < len(refs); {
 		end := min(done+window, len(refs))
+		first, applied := end, c.applied
 		if ahead {
-			t.lookAhead(refs[done:end])
+			t.lookAhead(refs[done:end], &entries)
+			first = done
 		}
 		misses := c.tlb.stats.Misses()
 		for ; done < end; done++ {
 			if done += c.tlb.hits(c.asid, refs[done:end], &c.pending); done == end {
 				break
 			}
+			var p *uint64
+			if done >= first && c.applied == applied {
+				p = entries[done-first]
+			}
 			lookups := c.tlb.stats.lookups
-			if out := t.perform(c, refs[done]); out.Fatal() {
+			if out := t.perform(c, refs[done], p); out.Fatal() {
 				return done + 1, out
 			}
 			c.tlb.stats.lookups = lookups
@@ -117,18 +132,21 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 // window is how many references are looked at ahead of being performed.
 const window = 64
 
-// lookAhead loads the entries of pages, each independently of the others, so
-// that the processor waits for them all at once and the walks that follow find
-// them in its caches.
-func (t *Task) lookAhead(refs []Ref) {
-	for _, r := range refs {
-		vpn := r.vpn()
-		if vpn >= t.end {
-			continue
+// lookAhead finds the entries of pages, nil where there is no table, and loads
+// them, each independently of the others, so that the processor waits for them
+// all at once. They are good for walks as long as the CPU applies no flush: as
+// the paging-structure caches of a processor, they may lead to tables that were
+// freed, which are empty, or moved, of which a flush tells.
+func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
+	for i, r := range refs[:min(len(refs), window)] {
+		var p *uint64
+		if vpn := r.vpn(); vpn < t.end {
+			if tab := t.space.table.find(vpn); tab != nil {
+				p = tab.entry(vpn)
+				atomic.LoadUint64(p)
+			}
 		}
-		if tab := t.space.table.find(vpn); tab != nil {
-			tab.load(vpn)
-		}
+		entries[i] = p
 	}
 }
 
@@ -139,13 +157,13 @@ func (t *Task) Count(data, fetches uint64) {
 	t.stats.lookups[1] += fetches
 }
 
-// perform performs the accesses of a reference that can change anything.
-// Precondition: c.mu.
-func (t *Task) perform(c *cpu, r Ref) Outcome {
+// perform performs the accesses of a reference that can change anything. entry is
+// what lookAhead found. Precondition: c.mu.
+func (t *Task) perform(c *cpu, r Ref, entry *uint64) Outcome {
 	vpn, first := r.vpn(), r.first()
 	asked := [2]uint64{} // what Count will count of them
 	asked[side(first)]++
-	out := t.touch(c, vpn, first)
+	out := t.touchAt(c, vpn, first, entry)
 	if !out.Fatal() && r&refWrite != 0 && first != Write {
 		asked[0]++
 		out = t.touch(c, vpn, Write)
@@ -173,12 +191,16 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 // touch performs one access: TLB, else walk, else fault and again. A page
 // outside user memory is refused before anything looks at its number.
 // Precondition: c.mu.
-func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
+func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome { return t.touchAt(c, vpn, a, nil) }
+
+// touchAt is touch with what lookAhead found, nil for nothing.
+func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 	if vpn >= t.end {
 		return t.beyond(vpn, a)
 	}
 	if c.pending.Load() {
 		c.apply()
+		entry = nil
 	}
 	hit := c.tlb.lookup(c.asid, vpn, a)
 	if hit == tlbFound {
@@ -186,7 +208,10 @@ func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
 	}
 	worst := OK
 	for {
-		if e, ok := t.walk(vpn, a); ok {
+		if entry == nil {
+			entry = t.entry(vpn)
+		}
+		if e, ok := walk(entry, a); ok {
 			if hit == tlbMiss {
 				c.tlb.fill(c.asid, vpn, a, entryTLB(e))
 			} else {
@@ -198,7 +223,7 @@ func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
 		if out.Fatal() {
 			return out
 		}
-		worst = max(worst, out)
+		worst, entry = max(worst, out), nil
 		if c.pending.Load() {
 			c.apply()
 		}
@@ -227,14 +252,34 @@ func entryTLB(e uint64) tlbEntry {
 	return t
 }
 
-// walk is the hardware: it finds the entry without a lock and, where it permits
-// the access, sets accessed (and dirty for a write).
-func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
+// entry is the place of the entry of a page, or nil if there is no table.
+func (t *Task) entry(vpn uint64) *uint64 {
+	if tab := t.leaf(vpn); tab != nil {
+		return tab.entry(vpn)
+	}
+	return nil
+}
+
+// leaf finds the leaf table of a page.
+func (t *Task) leaf(vpn uint64) *table {
+	key := vpn>>tableShift + 1
+	prune := t.space.prune.Load()
+	if t.near.key == key && t.near.prune == prune {
+		return t.near.t
+	}
 	tab := t.space.table.find(vpn)
-	if tab == nil {
+	if tab != nil {
+		t.near = nearTable{key, prune, tab}
+	}
+	return tab
+}
+
+// walk is the hardware: it looks at the entry without a lock and, where it
+// permits the access, sets accessed (and dirty for a write).
+func walk(p *uint64, a Access) (uint64, bool) {
+	if p == nil {
 		return 0, false
 	}
-	p := tab.entry(vpn)
 	for {
 		e := atomic.LoadUint64(p)
 		if e&pteP == 0 || a == Write && e&pteW == 0 || a == Exec && e&pteNX != 0 {

@@ -1,6 +1,9 @@
 package paging
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // A translation lookaside buffer of one CPU: a first level each for
 // instructions and data and a second level for both, set-associative with true
@@ -111,17 +114,21 @@ func (l *tlbLevel) find(key uint64) int {
 	return -1
 }
 
+// wayBits are the bits of a way in one word with its stamp.
+const wayBits = 8
+
 // oldest returns the index of the way of a set that is to be filled next.
 func (l *tlbLevel) oldest(vpn uint64) int {
 	b := l.base(vpn)
 	set := l.stamps[b : b+l.ways]
-	at, lowest := 0, set[0]
-	for i, s := range set {
-		if s < lowest {
-			at, lowest = i, s
-		}
+	if len(set) > 1<<wayBits {
+		return b + slices.Index(set, slices.Min(set))
 	}
-	return b + at
+	lowest := set[0] << wayBits
+	for i, s := range set { // no branch to be guessed
+		lowest = min(lowest, s<<wayBits|uint64(i))
+	}
+	return b + int(lowest&(1<<wayBits-1))
 }
 
 // put fills a way, used now.
