@@ -41,10 +41,11 @@ func region(b *testing.B, t *paging.Task, pages int, a paging.MmapArgs) uint64 {
 func touches(first uint64, order []int, access paging.Access) []paging.Ref {
 	refs := make([]paging.Ref, len(order))
 	for i, p := range order {
-		refs[i] = paging.Ref{VPN: first + uint64(p), First: access, Reads: 1}
+		reads, writes := uint32(1), uint32(0)
 		if access == paging.Write {
-			refs[i].Reads, refs[i].Writes = 0, 1
+			reads, writes = 0, 1
 		}
+		refs[i], _ = paging.MakeRef(first+uint64(p), access, reads, writes, 0)
 	}
 	return refs
 }

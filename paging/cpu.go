@@ -21,6 +21,7 @@ type cpu struct {
 
 	pending atomic.Bool    // queue is not empty
 	spare   []flushRequest // mu: the array of the last queue, to be used again
+	applied uint64         // mu: queues carried out
 	queueMu sync.Mutex     // innermost lock
 	queue   []flushRequest // queueMu
 	_       [64]byte       // CPUs do not share cache lines
@@ -49,6 +50,7 @@ func (c *cpu) apply() {
 	c.queue = c.spare[:0]
 	c.pending.Store(false)
 	c.queueMu.Unlock()
+	c.applied++
 	for _, r := range queue {
 		c.flush(r)
 	}

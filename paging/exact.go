@@ -5,13 +5,36 @@ package paging
 // runExact is Run for a policy that is told of every reference. Precondition:
 // c.mu.
 func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
-	for i := range refs {
-		r := &refs[i]
-		if out := t.perform(c, r); out.Fatal() {
+	for i, r := range refs {
+		lookups := c.tlb.stats.lookups
+		if out := t.performExact(c, r); out.Fatal() {
 			return i + 1, out
 		}
+		c.tlb.stats.lookups = lookups
 	}
 	return len(refs), OK
+}
+
+// performExact is perform, telling of every access. Precondition: c.mu.
+func (t *Task) performExact(c *cpu, r Ref) Outcome {
+	vpn, first := r.vpn(), r.first()
+	if vpn >= t.end {
+		return t.perform(c, r, nil)
+	}
+	out := t.touchExact(c, vpn, first)
+	if !out.Fatal() && r&refWrite != 0 && first != Write {
+		out = t.touchExact(c, vpn, Write)
+	}
+	if !out.Fatal() && r&refExec != 0 && first != Exec {
+		out = t.touchExact(c, vpn, Exec)
+	}
+	return out
+}
+
+func (t *Task) touchExact(c *cpu, vpn uint64, a Access) Outcome {
+	out := t.touch(c, vpn, a)
+	t.used(vpn, a)
+	return out
 }
 
 // used tells an exact policy that the page was accessed, if it is present. It is

@@ -73,15 +73,15 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	}
 	t.faulted = true
 	if f := t.machine.onFault; f != nil {
-		who := t
+		info := &t.info
+		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
 		if t.actor != nil {
-			who = t.actor
+			info.Task = t.actor
 		}
-		info := FaultInfo{Task: who, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
 		if v != nil {
 			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
 		}
-		f(&info)
+		f(info)
 	}
 	return out
 }

@@ -363,14 +363,16 @@ func TestConcurrentChanges(t *testing.T) {
 	check(t, m)
 }
 
-// A fault and a reference in steady state allocate nothing but page tables.
+// A fault, told to an observer, and a reference in steady state allocate nothing
+// but page tables.
 func TestSteadyStateAllocations(t *testing.T) {
 	tk := task(t)
+	tk.machine.OnFault(func(*FaultInfo) {})
 	const n = 512
 	a := tk.pages(t, n, MmapArgs{Prot: rw, Flags: anon})
 	refs := make([]Ref, n)
 	for i := range refs {
-		refs[i] = Ref{VPN: a>>pageShift + uint64(i), First: Write, Writes: 1}
+		refs[i] = ref(t, a>>pageShift+uint64(i), Write, 0, 1, 0)
 	}
 	tk.Run(refs)
 	if got := testing.AllocsPerRun(20, func() { tk.Run(refs) }); got != 0 {

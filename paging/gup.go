@@ -44,6 +44,7 @@ func (t *Task) getUserPages(addr, n uint64, flags gupFlags) (done uint64, errno 
 }
 
 func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
+	t.faulted = false
 	for {
 		v := t.space.list().at(vpn << pageShift)
 		if v == nil {

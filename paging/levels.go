@@ -33,6 +33,8 @@ type UseStack interface {
 	// Use moves a page to the top and returns its place before that, 1 for the
 	// top; 0 for a page that is not there.
 	Use(page uint32) (distance uint32)
+	// Place returns the place of a page, 1 for the top; 0 for one that is not there.
+	Place(page uint32) uint32
 	// Remove takes a page out of all memories; the room it leaves is free in those
 	// that had it.
 	Remove(page uint32)
@@ -109,6 +111,27 @@ func (g *memory) raise(pfn uint32, i *pageInfo, d uint32) {
 	}
 	for k := range g.shared[pfn] {
 		g.shared[pfn][k].raise(d)
+	}
+}
+
+// gone counts what memories that had evicted a page for good wrote of it.
+// Precondition: g.mu.
+func (g *memory) gone(pfn uint32, i *pageInfo) {
+	if d := g.stack.Place(pfn); i.clean < d {
+		g.stack.Count(StackWriteBack, i.clean, d, 1)
+	}
+}
+
+// SettleStack counts for Config.Stack what becomes of the pages that are in memory
+// at the end of a run. Call it once, while no task runs.
+func (m *Machine) SettleStack() {
+	g := m.memory
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for n := range g.pages {
+		if i := &g.pages[n]; i.state&pageResident != 0 {
+			g.gone(uint32(n), i)
+		}
 	}
 }
 

@@ -108,6 +108,7 @@ func (m *Machine) Stats() Stats {
 		s.Reclaim, s.Memory, s.PeakMemory = g.stats, uint64(g.charged)<<pageShift, uint64(g.high)<<pageShift
 		g.mu.Unlock()
 	}
+	s.TLB.lookups = all.lookups
 	for _, c := range m.cpus {
 		c.mu.Lock()
 		s.TLB.add(&c.tlb.stats)
@@ -122,12 +123,16 @@ type taskStats struct {
 	faults       [NumFaultKinds]uint64
 	flushes      [NumFlushCauses]FlushStats
 	lostRaces    uint64
+	lookups      [2]uint64 // of Task.Count; as those of TLBStats
 }
 
 func (s *taskStats) add(o *taskStats) {
 	s.minor += o.minor
 	s.major += o.major
 	s.lostRaces += o.lostRaces
+	for i := range s.lookups {
+		s.lookups[i] += o.lookups[i]
+	}
 	for i := range s.faults {
 		s.faults[i] += o.faults[i]
 	}

@@ -39,8 +39,8 @@ type advice struct {
 }
 
 // advices is the table of what madvise_vma_behavior knows. A row without an
-// effect is advice without effect on what the model counts: huge pages and
-// reclaim are not modelled, so PAGEOUT and COLLAPSE find nothing to do.
+// effect is advice without effect on what the model counts: huge pages are not
+// modelled, so COLLAPSE finds nothing to do.
 var advices = map[int]advice{
 	madvNormal:        {clear: vmRandRead | vmSeqRead},
 	madvRandom:        {set: vmRandRead, clear: vmSeqRead},
@@ -61,7 +61,7 @@ var advices = map[int]advice{
 	madvWipeOnFork:    {set: vmWipeOnFork, unfit: notPrivateAnon},
 	madvKeepOnFork:    {clear: vmWipeOnFork},
 	madvCold:          {unfit: lockedOrPFN, act: (*Task).cold},
-	madvPageOut:       {unfit: lockedOrPFN},
+	madvPageOut:       {unfit: lockedOrPFN, act: (*Task).pageOut},
 	madvCollapse:      {},
 	madvPopulateRead:  {unfit: notReadable, actFree: (*Task).populateRead},
 	madvPopulateWrite: {unfit: notWritable, actFree: (*Task).populateWrite},
@@ -201,11 +201,14 @@ func (t *Task) dontNeed(v *vma, start, end uint64) Errno {
 	return 0
 }
 
-// freeLazily marks the anonymous pages clean: a reclaim that found them so would
-// drop them (madvise_free_pte_range). Without memory pressure they stay, and the
-// next write only sets the dirty bit again.
+// freeLazily marks the anonymous pages clean: a reclaim that finds them so drops
+// them (madvise_free_pte_range). Without memory pressure they stay, and the next
+// write only sets the dirty bit again.
 func (t *Task) freeLazily(v *vma, start, end uint64) Errno {
 	t.age(start, end, pteA|pteD, func(f *frame) bool { return f.kind != frameZero })
+	if t.machine.memory != nil {
+		t.lazy(start>>pageShift, end>>pageShift)
+	}
 	return 0
 }
 
@@ -248,7 +251,11 @@ func (t *Task) remove(v *vma, start, end uint64) Errno {
 
 // willNeed reads pages of a file ahead.
 func (t *Task) willNeed(v *vma, start, end uint64) Errno {
-	if v.file == nil || v.file.shmem {
+	if v.file == nil {
+		t.swapWillNeed(start>>pageShift, end>>pageShift)
+		return 0
+	}
+	if v.file.shmem {
 		return 0
 	}
 	v.file.readRange(t, v.index(start>>pageShift), v.index(end>>pageShift))

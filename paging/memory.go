@@ -2,6 +2,7 @@ package paging
 
 import (
 	"fmt"
+	"math"
 	"sync"
 )
 
@@ -80,6 +81,7 @@ type ReclaimStats struct {
 	FileIn    uint64 // read from files
 	FileOut   uint64 // dirty pages of files written
 	Dropped   uint64 // freed after MADV_FREE
+	Lazy      uint64 // marked by MADV_FREE
 	Cached    uint64 // swap faults that found the page in memory (swap cache)
 }
 
@@ -89,6 +91,9 @@ func newMemory(m *Machine) (*memory, error) {
 		return nil, nil
 	}
 	g := &memory{m: m, limit: int64(c.Memory >> pageShift), slots: int64(c.Swap >> pageShift), shared: map[uint32][]place{}}
+	if c.Stack != nil {
+		g.slots = math.MaxInt64
+	}
 	how, err := findPolicy(c.Reclaim)
 	if err != nil {
 		return nil, err
@@ -130,6 +135,7 @@ func (g *memory) admit(pfn uint32, kind frameKind) bool {
 	*i = pageInfo{state: pageKnown}
 	if kind == frameFile {
 		g.stats.FileIn++
+		i.clean = AllMemories
 	} else {
 		i.state |= pageDirty // there is no copy of it
 	}
@@ -208,6 +214,9 @@ func (g *memory) end(pfn uint32, i *pageInfo) {
 	}
 	if i.state&pageResident != 0 {
 		g.charged--
+		if g.stack != nil {
+			g.gone(pfn, i)
+		}
 	}
 	g.dropSlot(i)
 	if i.state&pageAside == 0 {
@@ -280,6 +289,20 @@ func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
 		i.at = at
 	} else {
 		g.shared[pfn] = append(g.shared[pfn], at)
+	}
+}
+
+// linkFork notes that a child maps a page where its parent does.
+func (g *memory) linkFork(pfn uint32, from, to *Space, vpn uint64) {
+	if g == nil {
+		return
+	}
+	g.link(pfn, to, vpn)
+	if g.stack != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		i := g.info(pfn)
+		*g.levelsOf(pfn, i, mapping{to, vpn}) = *g.levelsOf(pfn, i, mapping{from, vpn})
 	}
 }
 
@@ -396,5 +419,33 @@ func (c Config) validateMemory() error {
 func (g *memory) reused(pfn uint32) {
 	if g != nil {
 		g.freeSlot(pfn)
+	}
+}
+
+// dirtied notes that a page differs from its copy.
+func (g *memory) dirtied(pfn uint32) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := g.info(pfn); i.state&pageKnown != 0 {
+		i.state |= pageDirty
+	}
+}
+
+// cleaned writes a page of a file back, if it is dirty.
+func (g *memory) cleaned(pfn uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&(pageKnown|pageDirty) != pageKnown|pageDirty {
+		return
+	}
+	i.state &^= pageDirty
+	g.stats.FileOut++
+	if g.stack != nil && i.clean < AllMemories {
+		g.stack.Count(StackWriteBack, i.clean, AllMemories, 1)
+		i.clean = AllMemories
 	}
 }

@@ -96,7 +96,7 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				grown[rssSwap]++
 			} else if f := s.machine.frames.at(ptePFN(e)); f.kind != frameZero {
 				f.mapcount.Add(1)
-				s.machine.memory.link(ptePFN(e), to, vpn)
+				s.machine.memory.linkFork(ptePFN(e), s, to, vpn)
 				grown[f.kind.rss()]++
 			}
 			dst.set(vpn, e&^pteA)
@@ -142,7 +142,7 @@ func (t *Task) siblings() []*Task {
 // forget drops what the task remembers of its address space.
 func (t *Task) forget() {
 	t.last, t.lastList = nil, nil
-	t.near = [nearTables]nearTable{}
+	t.near = nearTable{}
 }
 
 // Exit ends the thread; the last one that uses the address space takes it down.

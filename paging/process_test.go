@@ -141,6 +141,16 @@ func TestExecAndExit(t *testing.T) {
 	}
 }
 
+// ref makes a reference that counts its first access.
+func ref(t *testing.T, vpn uint64, first Access, reads, writes, execs uint32) Ref {
+	t.Helper()
+	r, ok := MakeRef(vpn, first, reads, writes, execs)
+	if !ok {
+		t.Fatalf("no reference: %v of %d, %d, %d", first, reads, writes, execs)
+	}
+	return r
+}
+
 // A reference is its first access, then one write and one fetch if there are
 // any; the rest are hits.
 func TestRunCounts(t *testing.T) {
@@ -149,12 +159,13 @@ func TestRunCounts(t *testing.T) {
 	a := tk.pages(t, 2, MmapArgs{Prot: rw | ProtExec, Flags: anon})
 	vpn := a >> pageShift
 	n, out := tk.Run([]Ref{
-		{VPN: vpn, First: Read, Reads: 5, Writes: 3, Execs: 2},
-		{VPN: vpn + 1, First: Write, Writes: 4},
-		{VPN: vpn, First: Exec, Execs: 7},
-		{VPN: 1, First: Read, Reads: 1},
-		{VPN: vpn, First: Read, Reads: 1},
+		ref(t, vpn, Read, 5, 3, 2),
+		ref(t, vpn+1, Write, 0, 4, 0),
+		ref(t, vpn, Exec, 0, 0, 7),
+		ref(t, 1, Read, 1, 0, 0),
+		ref(t, vpn, Read, 1, 0, 0),
 	})
+	tk.Count(5+3+4, 2+7)
 	if n != 4 || out != SIGSEGV {
 		t.Errorf("%d references, %v; want to stop at the fourth", n, out)
 	}

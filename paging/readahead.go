@@ -29,13 +29,14 @@ type readAhead struct {
 // table is locked, since it may sleep.
 // Precondition: f.cold().
 func (f *File) bringIn(t *Task, v *vma, index uint64) (waited bool) {
-	alone := false
-	if g := t.machine.memory; g != nil && g.limit > 0 && !f.resident(index) {
-		if alone = !g.batched; alone {
-			t.makeRoom(1, f.slot(index).Load())
-		} else {
-			t.makeRoom(raPages, f.slot(index).Load())
+	g := t.machine.memory
+	alone := g != nil && !g.batched
+	if g != nil && g.limit > 0 && !f.resident(index) {
+		n := raPages
+		if alone {
+			n = 1
 		}
+		t.makeRoom(n, f.slot(index).Load())
 	}
 	r := &f.ahead
 	r.mu.Lock()

@@ -76,7 +76,10 @@ func (r *reclaimer) evict(pfn uint32) bool {
 	g.mu.Lock()
 	r.at = g.mappings(r.at[:0], pfn)
 	i := g.info(pfn)
-	drop := i.state&(pageLazy|pageDirty) == pageLazy
+	if i.state&pageLazy != 0 && (i.state&pageDirty != 0 || r.dirty(pfn)) {
+		i.state &^= pageLazy // somebody has written it (folio_set_swapbacked)
+	}
+	drop := i.state&pageLazy != 0
 	g.mu.Unlock()
 	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(pfn) {
 		g.keep(pfn)
@@ -115,10 +118,26 @@ func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
 			g.stats.SwapOut++
 		}
 	}
+	if g.stack != nil && i.clean < AllMemories { // MADV_PAGEOUT
+		g.stack.Count(StackWriteBack, i.clean, AllMemories, 1)
+		i.clean = AllMemories
+	}
 	i.state &^= pageDirty | pageResident
 	g.charged--
 	g.stats.Evictions++
 	g.policy.left(pfn)
+}
+
+// dirty says whether an entry of the page is.
+func (r *reclaimer) dirty(pfn uint32) bool {
+	for _, at := range r.at {
+		if tab := at.space.table.find(at.vpn); tab != nil {
+			if e := tab.load(at.vpn); ptePFN(e) == pfn && e&pteD != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // locked says whether a mapping of the page is locked (mm/rmap.c:

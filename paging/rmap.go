@@ -109,7 +109,23 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 				if now != old {
 					s.flushPages(t, FlushWriteProtect, vpn, vpn+1)
 				}
+				if old&pteD != 0 && now&pteD == 0 {
+					s.machine.memory.dirtied(ptePFN(old))
+				}
 			}
 		})
 	})
+	if g := f.machine.memory; g != nil {
+		f.eachCached(first, limit, g.cleaned)
+	}
+}
+
+// eachCached calls do with the frames of the pages [first, limit) that the cache
+// knows.
+func (f *File) eachCached(first, limit uint64, do func(pfn uint32)) {
+	for index := first; index < min(limit, f.pages()); index++ {
+		if pfn := f.slot(index).Load(); pfn != 0 {
+			do(pfn)
+		}
+	}
 }

@@ -19,7 +19,7 @@ type Space struct {
 
 	vmas  atomic.Pointer[vmaList] // published by holders of mu
 	table *pageTable
-	prune atomic.Uint64 // changes after tables were freed or moved: cached tables are stale
+	prune atomic.Uint64 // changes after tables were freed or moved: remembered tables are stale
 	rss   rssCounter
 	users atomic.Int32 // tasks
 

@@ -143,6 +143,85 @@ func (t *Task) swapAround(v *vma, vpn uint64) {
 	}
 }
 
+// lazy marks the pages of [start, end) as to be dropped by reclaim if nobody writes
+// them before; those in swap are dropped at once.
+func (t *Task) lazy(start, end uint64) {
+	g := t.machine.memory
+	dropped := int64(0)
+	t.space.table.tables(start, end, func(base uint64, tab *table) {
+		tab.lock(t)
+		defer tab.unlock(t)
+		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
+			switch e := tab.load(vpn); {
+			case isSwap(e):
+				tab.set(vpn, 0)
+				t.zapSwap(ptePFN(e))
+				dropped++
+			case e&(pteP|pteNone) != 0:
+				g.setLazy(ptePFN(e))
+			}
+		}
+	})
+	t.space.charge(rssSwap, -dropped)
+}
+
+// setLazy marks a page that one entry maps (folio_mark_lazyfree).
+func (g *memory) setLazy(pfn uint32) {
+	f := g.m.frames.at(pfn)
+	if f.kind != frameAnon || f.mapcount.Load() != 1 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&pageKnown == 0 || i.refs != 0 {
+		return // its copy in swap has other owners
+	}
+	g.dropSlot(i)
+	i.state = i.state&^pageDirty | pageLazy
+	g.stats.Lazy++
+}
+
+// pageOut makes the pages of a part of a mapping leave memory, but those that
+// others map as well (MADV_PAGEOUT, mm/madvise.c:madvise_cold_or_pageout_pte_range).
+func (t *Task) pageOut(v *vma, start, end uint64) Errno {
+	g := t.machine.memory
+	if g == nil {
+		return 0
+	}
+	r := reclaimer{task: t, group: g}
+	defer r.flush()
+	for vpn := start >> pageShift; vpn < end>>pageShift; vpn++ {
+		tab := t.space.table.find(vpn)
+		if tab == nil {
+			vpn |= tableSize - 1 // no table maps less
+			continue
+		}
+		e := tab.load(vpn)
+		if e&(pteP|pteNone) == 0 || g.m.frames.at(ptePFN(e)).mapcount.Load() != 1 {
+			continue
+		}
+		if pfn := ptePFN(e); g.take(pfn) {
+			r.evict(pfn)
+		}
+	}
+	return 0
+}
+
+// take takes a resident page out of the policy's order and holds it; false says
+// that somebody else has, or that it does not belong to the group.
+func (g *memory) take(pfn uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.info(pfn)
+	if i.state&(pageResident|pageAside|pageHeld) != pageResident {
+		return false
+	}
+	g.policy.forget(pfn)
+	i.state |= pageHeld
+	return true
+}
+
 // swapWillNeed is MADV_WILLNEED of anonymous memory: its pages are read from swap
 // (mm/madvise.c:swapin_walk_pmd_entry).
 func (t *Task) swapWillNeed(start, end uint64) {

@@ -14,13 +14,14 @@ type Task struct {
 	onCPU    int
 	frames   frameCache
 	stats    taskStats
-	last     *vma     // the mapping of the last fault
-	lastList *vmaList // and the list it is of
-	near     [nearTables]nearTable
+	last     *vma      // the mapping of the last fault
+	lastList *vmaList  // and the list it is of
 	end      uint64    // pages of user addresses
 	gup      gupFlags  // of the fault at hand, 0 for one of the program
 	faulted  bool      // a fault was counted since used was called last
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
+	info     FaultInfo // of the last fault, for the observer
+	near     nearTable
 	locks    lockTrace // held, in builds with invariants
 }
 
@@ -30,23 +31,12 @@ type process struct {
 	killed  atomic.Bool        // SIGKILL is pending
 }
 
-// nearTable remembers where the leaf table of a stretch of pages is.
+// nearTable remembers the leaf table found last: a fault looks for its table
+// three times.
 type nearTable struct {
 	key   uint64 // page number / tableSize, plus 1
 	prune uint64 // Space.prune when it was found
 	t     *table
-}
-
-const nearTables = 16
-
-// Ref is a run of accesses to one page: First, then one write if Writes > 0 and
-// First was none, then one fetch if Execs > 0 and First was none; the rest of
-// the counts, which include these, are hits in the TLB.
-type Ref struct {
-	VPN                  uint64
-	Reads, Writes, Execs uint32
-	Offset               uint16
-	First                Access
 }
 
 // PID is the process id.
@@ -103,8 +93,10 @@ func (t *Task) enter(c *cpu) {
 
 // Run performs references in order and returns how many. It stops after the
 // first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
-// performed and the outcome is OK. Steady state allocates nothing; a reference
-// that hits in the TLB takes no lock.
+// performed and the outcome is OK. Of the lookups in the TLB it counts those of
+// a reference that it stops after; the others are for the caller to add up: see
+// Count. Steady state allocates nothing; a reference that hits in the TLB takes
+// no lock.
 func (t *Task) Run(refs []Ref) (int, Outcome) {
 	c := t.machine.cpus[t.onCPU]
 	t.lockCPU(c)
@@ -113,40 +105,82 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	if g := t.machine.memory; g != nil && g.exact {
 		return t.runExact(c, refs)
 	}
-	for i := range refs {
-		if out := t.perform(c, &refs[i]); out.Fatal() {
-			return i + 1, out
+	ahead, entries := false, [window]*uint64{}
+	for done := 0; done < len(refs); {
+		end := min(done+window, len(refs))
+		first, applied := end, c.applied
+		if ahead {
+			t.lookAhead(refs[done:end], &entries)
+			first = done
 		}
+		misses := c.tlb.stats.Misses()
+		for ; done < end; done++ {
+			if done += c.tlb.hits(c.asid, refs[done:end], &c.pending); done == end {
+				break
+			}
+			var p *uint64
+			if done >= first && c.applied == applied {
+				p = entries[done-first]
+			}
+			lookups := c.tlb.stats.lookups
+			if out := t.perform(c, refs[done], p); out.Fatal() {
+				return done + 1, out
+			}
+			c.tlb.stats.lookups = lookups
+		}
+		ahead = c.tlb.stats.Misses()-misses >= window/8
 	}
 	return len(refs), OK
 }
 
-// perform performs one reference. Precondition: c.mu.
-func (t *Task) perform(c *cpu, r *Ref) Outcome {
-	if out := t.touch(c, r.VPN, r.First); out.Fatal() {
-		return out
-	}
-	data, fetches := uint64(r.Reads)+uint64(r.Writes), uint64(r.Execs)
-	if r.First == Exec {
-		fetches -= min(fetches, 1)
-	} else {
-		data -= min(data, 1)
-	}
-	if r.Writes > 0 && r.First != Write {
-		if out := t.touch(c, r.VPN, Write); out.Fatal() {
-			return out
+// window is how many references are looked at ahead of being performed.
+const window = 64
+
+// lookAhead finds the entries of pages, nil where there is no table, and loads
+// them, each independently of the others, so that the processor waits for them
+// all at once. They are good for walks as long as the CPU applies no flush: as
+// the paging-structure caches of a processor, they may lead to tables that were
+// freed, which are empty, or moved, of which a flush tells.
+func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
+	for i, r := range refs[:min(len(refs), window)] {
+		var p *uint64
+		if vpn := r.vpn(); vpn < t.end {
+			if tab := t.space.table.find(vpn); tab != nil {
+				p = tab.entry(vpn)
+				atomic.LoadUint64(p)
+			}
 		}
-		data--
+		entries[i] = p
 	}
-	if r.Execs > 0 && r.First != Exec {
-		if out := t.touch(c, r.VPN, Exec); out.Fatal() {
-			return out
-		}
-		fetches--
+}
+
+// Count adds the accesses of references that Run has performed, but for one it
+// stopped after, to the lookups in the TLB.
+func (t *Task) Count(data, fetches uint64) {
+	t.stats.lookups[0] += data
+	t.stats.lookups[1] += fetches
+}
+
+// perform performs the accesses of a reference that can change anything. entry is
+// what lookAhead found. Precondition: c.mu.
+func (t *Task) perform(c *cpu, r Ref, entry *uint64) Outcome {
+	vpn, first := r.vpn(), r.first()
+	asked := [2]uint64{} // what Count will count of them
+	asked[side(first)]++
+	out := t.touchAt(c, vpn, first, entry)
+	if !out.Fatal() && r&refWrite != 0 && first != Write {
+		asked[0]++
+		out = t.touch(c, vpn, Write)
 	}
-	c.tlb.stats.lookups[0] += data
-	c.tlb.stats.lookups[1] += fetches
-	return OK
+	if !out.Fatal() && r&refExec != 0 && first != Exec {
+		asked[1]++
+		out = t.touch(c, vpn, Exec)
+	}
+	if vpn >= t.end && !out.Fatal() { // the vsyscall page: no TLB was asked
+		t.stats.lookups[0] -= asked[0]
+		t.stats.lookups[1] -= asked[1]
+	}
+	return out
 }
 
 // Access performs one access.
@@ -163,27 +197,39 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 // touch performs one access: TLB, else walk, else fault and again. A page
 // outside user memory is refused before anything looks at its number.
 // Precondition: c.mu.
-func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome {
+func (t *Task) touch(c *cpu, vpn uint64, a Access) Outcome { return t.touchAt(c, vpn, a, nil) }
+
+// touchAt is touch with what lookAhead found, nil for nothing.
+func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 	if vpn >= t.end {
 		return t.beyond(vpn, a)
 	}
 	if c.pending.Load() {
 		c.apply()
+		entry = nil
 	}
-	if c.tlb.lookup(c.asid, vpn, a) == tlbFound {
+	hit := c.tlb.lookup(c.asid, vpn, a)
+	if hit == tlbFound {
 		return OK
 	}
 	worst := OK
 	for {
-		if e, ok := t.walk(vpn, a); ok {
-			c.tlb.insert(c.asid, vpn, a, entryTLB(e))
+		if entry == nil {
+			entry = t.entry(vpn)
+		}
+		if e, ok := walk(entry, a); ok {
+			if hit == tlbMiss {
+				c.tlb.fill(c.asid, vpn, a, entryTLB(e))
+			} else {
+				c.tlb.insert(c.asid, vpn, a, entryTLB(e))
+			}
 			return worst
 		}
 		out := t.fault(vpn, a)
 		if out.Fatal() {
 			return out
 		}
-		worst = max(worst, out)
+		worst, entry = max(worst, out), nil
 		if c.pending.Load() {
 			c.apply()
 		}
@@ -212,14 +258,34 @@ func entryTLB(e uint64) tlbEntry {
 	return t
 }
 
-// walk is the hardware: it finds the entry without a lock and, where it permits
-// the access, sets accessed (and dirty for a write).
-func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
-	tab := t.leaf(vpn)
-	if tab == nil {
+// entry is the place of the entry of a page, or nil if there is no table.
+func (t *Task) entry(vpn uint64) *uint64 {
+	if tab := t.leaf(vpn); tab != nil {
+		return tab.entry(vpn)
+	}
+	return nil
+}
+
+// leaf finds the leaf table of a page.
+func (t *Task) leaf(vpn uint64) *table {
+	key := vpn>>tableShift + 1
+	prune := t.space.prune.Load()
+	if t.near.key == key && t.near.prune == prune {
+		return t.near.t
+	}
+	tab := t.space.table.find(vpn)
+	if tab != nil {
+		t.near = nearTable{key, prune, tab}
+	}
+	return tab
+}
+
+// walk is the hardware: it looks at the entry without a lock and, where it
+// permits the access, sets accessed (and dirty for a write).
+func walk(p *uint64, a Access) (uint64, bool) {
+	if p == nil {
 		return 0, false
 	}
-	p := tab.entry(vpn)
 	for {
 		e := atomic.LoadUint64(p)
 		if e&pteP == 0 || a == Write && e&pteW == 0 || a == Exec && e&pteNX != 0 {
@@ -233,21 +299,6 @@ func (t *Task) walk(vpn uint64, a Access) (uint64, bool) {
 			return want, true
 		}
 	}
-}
-
-// leaf finds the leaf table of a page, by the tables found last.
-func (t *Task) leaf(vpn uint64) *table {
-	key := vpn>>tableShift + 1
-	n := &t.near[key%nearTables]
-	prune := t.space.prune.Load()
-	if n.key == key && n.prune == prune {
-		return n.t
-	}
-	tab := t.space.table.find(vpn)
-	if tab != nil {
-		*n = nearTable{key, prune, tab}
-	}
-	return tab
 }
 
 // Copy is the kernel reading or writing length bytes of user memory at addr for

@@ -1,5 +1,10 @@
 package paging
 
+import (
+	"slices"
+	"sync/atomic"
+)
+
 // A translation lookaside buffer of one CPU: a first level each for
 // instructions and data and a second level for both, set-associative with true
 // LRU inside a set, tagged by ASID.
@@ -55,18 +60,35 @@ const (
 // need is what an access wants of an entry.
 var tlbNeed = [4]tlbFlags{Read: 0, Write: tlbWrite | tlbDirty, Exec: tlbExec}
 
-// tlbLevel is one level: sets of ways, most recently used first. A tag is
-// vpn<<16|asid, and 0 is an empty way (ASID 0 is never given out).
+// A word is what a level knows of a translation but its frame:
+// vpn<<16 | flags<<8 | ASID. 0 is an empty way (ASID 0 is never given out). A
+// Ref has the same layout, so that one comparison tells that an entry is there
+// and permits the access.
+const (
+	wordVPNAt   = 16
+	wordFlagsAt = 8
+	wordFlags   = 0xff << wordFlagsAt
+	wordASID    = 0xff
+)
+
+func wordKey(asid uint16, vpn uint64) uint64 { return vpn<<wordVPNAt | uint64(asid) }
+
+func mkWord(key uint64, f tlbFlags) uint64 { return key | uint64(f)<<wordFlagsAt }
+
+// tlbLevel is one level: sets of ways in no order. The least recently used way
+// of a set is the one with the lowest stamp; empty ways have 0.
 type tlbLevel struct {
-	tags    []uint64
-	entries []tlbEntry
-	ways    int
-	sets    uint64
-	mask    uint64 // sets-1 where sets is a power of two, else 0
+	words  []uint64
+	stamps []uint64 // tlb.clock at the last use
+	pfns   []uint32
+	ways   int
+	sets   uint64
+	mask   uint64 // sets-1 where sets is a power of two, else 0
 }
 
-func newTLBLevel(g TLBGeometry) tlbLevel {
-	l := tlbLevel{tags: make([]uint64, g.Entries), entries: make([]tlbEntry, g.Entries), ways: g.Ways, sets: uint64(g.Entries / g.Ways)}
+// newTLBLevel makes a level of words and stamps, which are its own from then on.
+func newTLBLevel(g TLBGeometry, words, stamps []uint64) tlbLevel {
+	l := tlbLevel{words: words, stamps: stamps, pfns: make([]uint32, g.Entries), ways: g.Ways, sets: uint64(g.Entries / g.Ways)}
 	if l.sets&(l.sets-1) == 0 {
 		l.mask = l.sets - 1
 	}
@@ -81,85 +103,89 @@ func (l *tlbLevel) base(vpn uint64) int {
 	return int(vpn%l.sets) * l.ways
 }
 
-// find returns the index of the entry after moving it to the front of its set,
-// or -1.
-func (l *tlbLevel) find(tag uint64) int {
-	b := l.base(tag >> 16)
-	set := l.tags[b : b+l.ways]
-	if set[0] == tag {
-		return b
-	}
-	for i := 1; i < len(set); i++ {
-		if set[i] == tag {
-			e := l.entries[b+i]
-			copy(set[1:i+1], set[:i])
-			copy(l.entries[b+1:b+i+1], l.entries[b:b+i])
-			set[0], l.entries[b] = tag, e
-			return b
+// find returns the index of an entry, or -1.
+func (l *tlbLevel) find(key uint64) int {
+	b := l.base(key >> wordVPNAt)
+	for i, w := range l.words[b : b+l.ways] {
+		if w&^wordFlags == key {
+			return b + i
 		}
 	}
 	return -1
 }
 
-// insert puts the entry in front of its set; the least recently used one goes.
-func (l *tlbLevel) insert(tag uint64, e tlbEntry) {
-	if i := l.find(tag); i >= 0 {
-		l.entries[i] = e
-		return
+// wayBits are the bits of a way in one word with its stamp.
+const wayBits = 8
+
+// oldest returns the index of the way of a set that is to be filled next.
+func (l *tlbLevel) oldest(vpn uint64) int {
+	b := l.base(vpn)
+	set := l.stamps[b : b+l.ways]
+	if len(set) > 1<<wayBits {
+		return b + slices.Index(set, slices.Min(set))
 	}
-	b := l.base(tag >> 16)
-	last := b + l.ways
-	copy(l.tags[b+1:last], l.tags[b:last-1])
-	copy(l.entries[b+1:last], l.entries[b:last-1])
-	l.tags[b], l.entries[b] = tag, e
+	lowest := set[0] << wayBits
+	for i, s := range set { // no branch to be guessed
+		lowest = min(lowest, s<<wayBits|uint64(i))
+	}
+	return b + int(lowest&(1<<wayBits-1))
 }
 
-// refresh brings an entry up to date, if it is there; its turn to go stays.
-func (l *tlbLevel) refresh(tag uint64, e tlbEntry) {
-	b := l.base(tag >> 16)
-	for i, t := range l.tags[b : b+l.ways] {
-		if t == tag {
-			l.entries[b+i] = e
-			return
+// put fills a way, used now.
+func (l *tlbLevel) put(i int, key uint64, e tlbEntry, now uint64) {
+	l.words[i], l.pfns[i], l.stamps[i] = mkWord(key, e.flags), e.pfn, now
+}
+
+// entry is what a way holds.
+func (l *tlbLevel) entry(i int) tlbEntry {
+	return tlbEntry{l.pfns[i], tlbFlags(l.words[i] >> wordFlagsAt)}
+}
+
+func (l *tlbLevel) clear(i int) { l.words[i], l.stamps[i] = 0, 0 }
+
+// remove takes one entry out.
+func (l *tlbLevel) remove(key uint64) {
+	if i := l.find(key); i >= 0 {
+		l.clear(i)
+	}
+}
+
+// removeIf takes every entry out whose key is chosen.
+func (l *tlbLevel) removeIf(chosen func(key uint64) bool) {
+	for i, w := range l.words {
+		if w != 0 && chosen(w&^wordFlags) {
+			l.clear(i)
 		}
 	}
 }
 
-// remove takes one entry out and closes the gap.
-func (l *tlbLevel) remove(tag uint64) {
-	i := l.find(tag)
-	if i < 0 {
-		return
-	}
-	last := i + l.ways
-	copy(l.tags[i:last-1], l.tags[i+1:last])
-	copy(l.entries[i:last-1], l.entries[i+1:last])
-	l.tags[last-1] = 0
-}
-
-// removeIf takes every entry out whose tag is chosen.
-func (l *tlbLevel) removeIf(chosen func(tag uint64) bool) {
-	for b := 0; b < len(l.tags); b += l.ways {
-		n := b
-		for i := b; i < b+l.ways; i++ {
-			if t := l.tags[i]; t != 0 && !chosen(t) {
-				l.tags[n], l.entries[n] = t, l.entries[i]
-				n++
-			}
-		}
-		clear(l.tags[n : b+l.ways])
-	}
-}
+// tlbHints is how many hints there are for each side.
+const tlbHints = 512
 
 // tlb is the TLB of one CPU.
 type tlb struct {
 	l1    [2]tlbLevel // data, instructions
 	l2    tlbLevel
+	clock uint64 // lookups and fills so far, the stamp of the last
 	stats TLBStats
+
+	// What hits looks at: the words and stamps of both first levels one behind
+	// the other, and where among them a page was last. A hint may be wrong, but
+	// it never leads to the other side.
+	words, stamps []uint64
+	hints         [2 * tlbHints]uint32
 }
 
 func newTLB(c TLBConfig) *tlb {
-	return &tlb{l1: [2]tlbLevel{newTLBLevel(c.L1D), newTLBLevel(c.L1I)}, l2: newTLBLevel(c.L2)}
+	d, i := c.L1D.Entries, c.L1I.Entries
+	t := &tlb{words: make([]uint64, d+i), stamps: make([]uint64, d+i)}
+	t.l1[0] = newTLBLevel(c.L1D, t.words[:d], t.stamps[:d])
+	t.l1[1] = newTLBLevel(c.L1I, t.words[d:], t.stamps[d:])
+	t.l2 = newTLBLevel(c.L2, make([]uint64, c.L2.Entries), make([]uint64, c.L2.Entries))
+	for h := range tlbHints {
+		t.hints[tlbHints+h] = uint32(d)
+	}
+	return t
 }
 
 // side is 1 for instruction fetches, 0 for data.
@@ -170,37 +196,87 @@ func side(a Access) int {
 	return 0
 }
 
+// hint notes which way of the first level of a side a page is in.
+func (t *tlb) hint(s int, vpn uint64, way int) {
+	t.hints[uint64(s)*tlbHints+vpn%tlbHints] = uint32(s*len(t.l1[0].words) + way)
+}
+
+// hits performs references for as long as each is a hit in the first level, where
+// the hint says, and returns how many. It does not count lookups.
+func (t *tlb) hits(asid uint16, refs []Ref, stop *atomic.Bool) int {
+	words, clock := t.words, t.clock
+	stamps := t.stamps[:len(words)]
+	for i, r := range refs {
+		w := uint64(r)
+		at := t.hints[w>>wordVPNAt%tlbHints|w&refFetch*(tlbHints/refFetch)]
+		if int(at) >= len(words) || words[at]&(w|^uint64(wordFlags)) != w&^wordASID|uint64(asid) || stop.Load() {
+			t.clock = clock
+			return i
+		}
+		clock++
+		stamps[at] = clock
+	}
+	t.clock = clock
+	return len(refs)
+}
+
 // lookup looks a page up for an access, counting it. Precondition: asid != 0.
 func (t *tlb) lookup(asid uint16, vpn uint64, a Access) tlbHit {
 	s := side(a)
 	l1 := &t.l1[s]
 	t.stats.lookups[s]++
-	tag := vpn<<16 | uint64(asid)
-	i := l1.find(tag)
+	t.clock++
+	key := wordKey(asid, vpn)
+	i := l1.find(key)
 	if i < 0 {
 		t.stats.l1Misses[s]++
-		j := t.l2.find(tag)
+		j := t.l2.find(key)
 		if j < 0 {
 			t.stats.misses[s]++
 			return tlbMiss
 		}
-		l1.insert(tag, t.l2.entries[j])
-		i = l1.base(vpn)
+		t.l2.stamps[j] = t.clock
+		i = l1.oldest(vpn)
+		l1.put(i, key, t.l2.entry(j), t.clock)
 	}
-	if need := tlbNeed[a]; l1.entries[i].flags&need != need {
+	l1.stamps[i] = t.clock
+	t.hint(s, vpn, i)
+	if need := tlbNeed[a]; l1.entry(i).flags&need != need {
 		t.stats.checks++
 		return tlbCheck
 	}
 	return tlbFound
 }
 
-// insert fills the second level and the first level of the access's kind after
-// a walk; an entry in the other first level is brought up to date.
+// fill puts a translation that has missed into the second level and the first
+// level of the access's kind after a walk; an entry in the other first level is
+// brought up to date. Precondition: the last lookup of the page was a miss.
+func (t *tlb) fill(asid uint16, vpn uint64, a Access, e tlbEntry) {
+	t.enter(asid, vpn, a, e, t.l2.oldest(vpn), t.l1[side(a)].oldest(vpn))
+}
+
+// insert is fill for a page that may be there already.
 func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
-	tag := vpn<<16 | uint64(asid)
-	t.l2.insert(tag, e)
-	t.l1[side(a)].insert(tag, e)
-	t.l1[1-side(a)].refresh(tag, e)
+	key := wordKey(asid, vpn)
+	at := func(l *tlbLevel) int {
+		if i := l.find(key); i >= 0 {
+			return i
+		}
+		return l.oldest(vpn)
+	}
+	t.enter(asid, vpn, a, e, at(&t.l2), at(&t.l1[side(a)]))
+}
+
+func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int) {
+	t.clock++
+	key, s := wordKey(asid, vpn), side(a)
+	t.l2.put(in2, key, e, t.clock)
+	t.l1[s].put(in1, key, e, t.clock)
+	t.hint(s, vpn, in1)
+	other := &t.l1[1-s]
+	if i := other.find(key); i >= 0 {
+		other.put(i, key, e, other.stamps[i]) // its turn to go stays
+	}
 }
 
 func (t *tlb) levels() [3]*tlbLevel { return [3]*tlbLevel{&t.l1[0], &t.l1[1], &t.l2} }
@@ -210,12 +286,12 @@ func (t *tlb) flushRange(asid uint16, start, end uint64) {
 	for _, l := range t.levels() {
 		if end-start <= 64 {
 			for vpn := start; vpn < end; vpn++ {
-				l.remove(vpn<<16 | uint64(asid))
+				l.remove(wordKey(asid, vpn))
 			}
 			continue
 		}
-		l.removeIf(func(tag uint64) bool {
-			return uint16(tag) == asid && tag>>16 >= start && tag>>16 < end
+		l.removeIf(func(key uint64) bool {
+			return uint16(key) == asid && key>>wordVPNAt >= start && key>>wordVPNAt < end
 		})
 	}
 }
@@ -223,16 +299,16 @@ func (t *tlb) flushRange(asid uint16, start, end uint64) {
 // flushASID forgets one address space.
 func (t *tlb) flushASID(asid uint16) {
 	for _, l := range t.levels() {
-		l.removeIf(func(tag uint64) bool { return uint16(tag) == asid })
+		l.removeIf(func(key uint64) bool { return uint16(key) == asid })
 	}
 }
 
 // each calls f for every entry of every level; the recount of Check uses it.
 func (t *tlb) each(f func(asid uint16, vpn uint64, e tlbEntry)) {
 	for _, l := range t.levels() {
-		for i, tag := range l.tags {
-			if tag != 0 {
-				f(uint16(tag), tag>>16, l.entries[i])
+		for i, w := range l.words {
+			if w != 0 {
+				f(uint16(w&wordASID), w>>wordVPNAt, l.entry(i))
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package paging
 import (
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 )
 
@@ -217,6 +218,17 @@ func (s *slowTLB) flush(gone func(slowEntry) bool) {
 	}
 }
 
+// turn is how many ways of its set were used after a way.
+func (l *tlbLevel) turn(way int) (n int) {
+	b := way - way%l.ways
+	for _, stamp := range l.stamps[b : b+l.ways] {
+		if stamp > l.stamps[way] {
+			n++
+		}
+	}
+	return n
+}
+
 // Random operations on the TLB and on its slow twin give the same answers, the
 // same counts and, at the end, the same entries.
 func TestTLBAgainstTwin(t *testing.T) {
@@ -227,6 +239,7 @@ func TestTLBAgainstTwin(t *testing.T) {
 		for i := range slow.levels {
 			slow.levels[i] = map[uint64][]slowEntry{}
 		}
+		quick := 0 // found by hits
 		for step := range 60000 {
 			asid, vpn, a := uint16(1+rng.IntN(numASIDs)), rng.Uint64N(1<<rng.IntN(13)), Access(1+rng.IntN(3))
 			switch rng.IntN(200) {
@@ -238,6 +251,16 @@ func TestTLBAgainstTwin(t *testing.T) {
 				fast.flushRange(asid, vpn, end)
 				slow.flush(func(e slowEntry) bool { return e.asid == asid && e.vpn >= vpn && e.vpn < end })
 			default:
+				var count [4]uint32
+				count[a] = 1
+				if r := ref(t, vpn, a, count[Read], count[Write], count[Exec]); fast.hits(asid, []Ref{r}, new(atomic.Bool)) == 1 {
+					quick++
+					misses := slow.misses
+					if got := slow.lookup(asid, vpn, a); got != tlbFound || slow.misses != misses {
+						t.Fatalf("seed %d, step %d, ASID %d, page %d, %v: a hit in the first level, the twin says %d", seed, step, asid, vpn, a, got)
+					}
+					continue
+				}
 				got, want := fast.lookup(asid, vpn, a), slow.lookup(asid, vpn, a)
 				if got != want {
 					t.Fatalf("seed %d, step %d, ASID %d, page %d, %v: %d, the twin says %d", seed, step, asid, vpn, a, got, want)
@@ -249,20 +272,23 @@ func TestTLBAgainstTwin(t *testing.T) {
 				}
 			}
 		}
+		if quick == 0 {
+			t.Errorf("seed %d: hits found nothing", seed)
+		}
 		s := fast.stats
 		if s.l1Misses != [2]uint64{uint64(slow.misses[0]), uint64(slow.misses[1])} || s.Misses() != uint64(slow.misses[2]) {
 			t.Errorf("seed %d: misses %v, the twin has %v", seed, s, slow.misses)
 		}
 		n := 0
 		for i, l := range fast.levels() {
-			for j, tag := range l.tags {
-				if tag == 0 {
+			for j, w := range l.words {
+				if w == 0 {
 					continue
 				}
 				n++
-				at := slow.position(i, uint16(tag), tag>>16)
-				if at != j%l.ways || slow.levels[i][slow.set(i, tag>>16)][at].e != l.entries[j] {
-					t.Fatalf("seed %d, level %d: page %d of ASID %d stands at %d, in the twin at %d", seed, i, tag>>16, uint16(tag), j%l.ways, at)
+				at := slow.position(i, uint16(w&wordASID), w>>wordVPNAt)
+				if at != l.turn(j) || slow.levels[i][slow.set(i, w>>wordVPNAt)][at].e != l.entry(j) {
+					t.Fatalf("seed %d, level %d: page %d of ASID %d stands at %d, in the twin at %d", seed, i, w>>wordVPNAt, w&wordASID, l.turn(j), at)
 				}
 			}
 		}

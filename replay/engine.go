@@ -106,6 +106,9 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, erro
 		}
 	}
 	seconds := time.Since(began).Seconds()
+	if opts.Model.Stack != nil {
+		e.machine.SettleStack()
+	}
 	run := e.collect(src.Warnings())
 	order := "serial"
 	if e.opts.Model.Memory > 0 {
@@ -240,14 +243,20 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	return nil
 }
 
-// lastPage is the last page of 64-bit addresses; it stands for the numbers
-// beyond it that a trace may hold.
-const lastPage = 1<<52 - 1
+// sum is how many accesses references stand for.
+type sum struct{ data, fetches uint64 }
 
-// fill copies references into the chunk until it is full or the bucket of the
+func (s sum) accesses() uint64 { return s.data + s.fetches }
+
+func (s *sum) add(r *trace.Ref) {
+	s.data += uint64(r.Reads) + uint64(r.Writes)
+	s.fetches += uint64(r.Execs)
+}
+
+// fill packs references into the chunk until it is full or the bucket of the
 // time line is, and returns how many accesses they stand for. bad says that the
 // reference after them is not a valid one.
-func (e *engine) fill(refs []trace.Ref) (accesses uint64, bad bool) {
+func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
 	room := e.timeline.boundary - e.accesses
 	n := min(len(refs), chunkRefs)
 	if e.opts.Explain != nil {
@@ -256,54 +265,53 @@ func (e *engine) fill(refs []trace.Ref) (accesses uint64, bad bool) {
 	chunk := e.chunk[:n]
 	for i := range chunk {
 		r := &refs[i]
-		if !countsFirst(r) {
+		ref, ok := paging.MakeRef(r.VPN, paging.Access(r.First), r.Reads, r.Writes, r.Execs)
+		if !ok {
 			n, bad = i, true
 			break
 		}
-		chunk[i] = paging.Ref{VPN: min(r.VPN, lastPage), Reads: r.Reads, Writes: r.Writes, Execs: r.Execs, Offset: r.Offset, First: paging.Access(r.First)}
-		accesses += r.Accesses()
-		if accesses >= room {
+		chunk[i] = ref
+		s.add(r)
+		if s.accesses() >= room {
 			n = i + 1
 			break
 		}
 	}
 	e.chunk = chunk[:n]
-	return accesses, bad
-}
-
-// countsFirst says whether a reference counts its own first access.
-func countsFirst(r *trace.Ref) bool {
-	switch r.First {
-	case trace.Read:
-		return r.Reads != 0
-	case trace.Write:
-		return r.Writes != 0
-	}
-	return r.First == trace.Exec && r.Execs != 0
+	return s, bad
 }
 
 // runChunk performs the chunk, which is the beginning of refs and stands for so
 // many accesses, and deals with every refused access in it. It returns how many
 // references were performed: fewer than the chunk holds when one of them ended
 // the process.
-func (e *engine) runChunk(th *thread, refs []trace.Ref, accesses uint64) int {
+func (e *engine) runChunk(th *thread, refs []trace.Ref, all sum) int {
 	done := 0
 	for done < len(e.chunk) {
 		n, out := th.task.Run(e.chunk[done:])
-		if out == paging.OOM && e.makeVictim(th) {
-			n, out = n-1, paging.OK // there may be room now: once more
+		whole := n // performed to the end
+		if out.Fatal() {
+			whole--
 		}
-		if n < len(e.chunk) {
-			accesses = sumAccesses(e.chunk[done : done+n])
+		if n < len(e.chunk) || out.Fatal() {
+			all = sum{}
+			for i := range whole {
+				all.add(&refs[done+i])
+			}
+		}
+		th.task.Count(all.data, all.fetches)
+		if out == paging.OOM && e.makeVictim(th) {
+			n, out = whole, paging.OK // there may be room now: once more
 		}
 		done += n
 		th.refs += uint64(n)
 		e.refs += uint64(n)
 		e.records += uint64(n)
-		e.accesses += accesses
+		e.accesses += all.accesses()
 		if out.Fatal() {
 			r := &refs[done-1]
-			if th.proc.dead {
+			e.accesses += r.Accesses()
+			if th.proc.dead { // it was the victim
 				break
 			}
 			e.refused(th, r.VPN<<12|uint64(r.Offset), out)
@@ -313,12 +321,4 @@ func (e *engine) runChunk(th *thread, refs []trace.Ref, accesses uint64) int {
 		}
 	}
 	return done
-}
-
-func sumAccesses(refs []paging.Ref) uint64 {
-	var sum uint64
-	for i := range refs {
-		sum += uint64(refs[i].Reads) + uint64(refs[i].Writes) + uint64(refs[i].Execs)
-	}
-	return sum
 }

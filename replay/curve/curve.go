@@ -1,0 +1,103 @@
+package curve
+
+import (
+	"context"
+
+	"github.com/vmtrace/vmtrace/paging"
+	"github.com/vmtrace/vmtrace/replay"
+	"github.com/vmtrace/vmtrace/replay/result"
+	"github.com/vmtrace/vmtrace/trace"
+)
+
+// Options configure a curve. The zero value is useful.
+type Options struct {
+	Replay replay.Options // Model.Memory and Model.Swap are not looked at
+	Points int            // most points of the curve; 0 = all
+	Budget *uint64        // major faults that are acceptable; nil = not asked
+}
+
+// leastPages is the smallest memory: a copy needs its source and its target.
+const leastPages = 2
+
+// Run replays the source once and returns the faults for every size of memory.
+// Errors are those of replay.Run.
+func Run(ctx context.Context, src trace.Source, opts Options) (*result.Curve, error) {
+	s := newStack()
+	m := &opts.Replay.Model
+	m.Memory, m.Swap, m.ReclaimExact, m.Stack = 0, 0, true, s
+	run, err := replay.Run(ctx, src, opts.Replay)
+	if err != nil {
+		return nil, err
+	}
+	c := &result.Curve{Schema: result.Schema, Trace: run.Trace, Config: run.Config, Timing: run.Timing, Warnings: run.Warnings}
+	c.FootprintBytes = uint64(s.deepest) * paging.PageSize
+	all := s.points(&run.Totals.Faults)
+	c.Knees = knees(all)
+	if opts.Budget != nil {
+		c.Budget = withinBudget(all, *opts.Budget)
+	}
+	c.Reuse = s.reuse()
+	c.WorkingSet = s.times.workingSet()
+	c.Points = thin(all, opts.Points, c.Knees)
+	return c, nil
+}
+
+// points are the counts at every size, from the least to that where nothing
+// leaves memory.
+func (s *stack) points(base *result.Faults) []result.CurvePoint {
+	most := max(s.deepest, leastPages)
+	minor, major, written := s.sums(paging.StackMinor, most), s.sums(paging.StackMajor, most), s.sums(paging.StackWriteBack, most)
+	out := make([]result.CurvePoint, 0, most)
+	for pages := leastPages; pages <= most; pages++ {
+		out = append(out, result.CurvePoint{Bytes: uint64(pages) * paging.PageSize, Minor: uint64(int64(base.Minor) + minor[pages]),
+			Major: uint64(int64(base.Major) + major[pages]), WriteBackBytes: uint64(written[pages]) * paging.PageSize})
+	}
+	return out
+}
+
+// withinBudget is the least memory with no more major faults, nil when there is
+// none.
+func withinBudget(points []result.CurvePoint, budget uint64) *result.Budget {
+	b := &result.Budget{Major: budget}
+	for _, p := range points {
+		if p.Major <= budget {
+			b.Bytes = p.Bytes
+			break
+		}
+	}
+	return b
+}
+
+// thin keeps at most n points: the ends, the knees, and of the rest the ones that
+// tell most, at even steps of the curve's length.
+func thin(all []result.CurvePoint, n int, keep []result.CurvePoint) []result.CurvePoint {
+	if n <= 0 || len(all) <= n {
+		return all
+	}
+	kept := map[uint64]bool{all[0].Bytes: true, all[len(all)-1].Bytes: true}
+	for _, k := range keep {
+		kept[k.Bytes] = true
+	}
+	high := float64(max(1, all[0].Major-all[len(all)-1].Major))
+	length := 0.0
+	step := func(i int) float64 {
+		return 1/float64(len(all)) + float64(all[i-1].Major-all[i].Major)/high
+	}
+	for i := 1; i < len(all); i++ {
+		length += step(i)
+	}
+	each, sum := length/float64(max(1, n-len(kept))), 0.0
+	for i := 1; i < len(all)-1; i++ {
+		if sum += step(i); sum >= each {
+			kept[all[i].Bytes] = true
+			sum = 0
+		}
+	}
+	out := make([]result.CurvePoint, 0, n)
+	for _, p := range all {
+		if kept[p.Bytes] {
+			out = append(out, p)
+		}
+	}
+	return out
+}

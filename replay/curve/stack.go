@@ -1,0 +1,231 @@
+package curve
+
+import (
+	"math/bits"
+
+	"github.com/vmtrace/vmtrace/paging"
+)
+
+// stack is the order of the last uses of pages. Every use gets the next slot in a
+// row of bits, and the page's old one is given up, so that the distance of a page
+// is the number of bits set from its slot on (B. T. Bennett, V. J. Kruskal: LRU Stack
+// Processing, IBM Journal of Research and Development 1975). Sums of the bits of
+// blocks make counting short, a Fenwick tree of them for the rest (P. Fenwick, 1994).
+//
+// A page that is no more leaves a hole: memories that held it have room for one
+// page more, and do not take back what they had evicted. So its bit stays. The next
+// page that comes from below the topmost hole fills it, and leaves a hole where it
+// was: memories that did not hold it have filled their free frame, those that held
+// it still have theirs.
+//
+// When the slots are used up the bits that are set move together; there are at
+// least as many slots again then, so that this costs little for each use.
+type stack struct {
+	bits    []uint64
+	blocks  []uint32 // Fenwick tree over the bits set in blocks of blockBits
+	next    uint32   // slot of the next use
+	pages   []uint32 // by slot
+	slots   []uint32 // by page: its slot plus 1, 0 = not there
+	holes   []uint32 // slots of holes: a heap, the topmost first
+	alive   int      // bits set
+	deepest int      // the most there were
+	times   times
+
+	counts [paging.NumStackEvents][]int64 // by size of memory: what is added from that size on
+}
+
+const (
+	blockShift = 9
+	blockBits  = 1 << blockShift
+	blockWords = blockBits / 64
+	firstSlots = 1 << 16
+)
+
+func newStack() *stack {
+	s := &stack{}
+	s.resize(firstSlots)
+	return s
+}
+
+func (s *stack) resize(slots int) {
+	s.bits = make([]uint64, slots/64)
+	s.pages = make([]uint32, slots)
+	s.blocks = make([]uint32, slots/blockBits+1)
+	s.next = 0
+}
+
+// Insert implements paging.UseStack.
+func (s *stack) Insert(page uint32) {
+	if len(s.holes) > 0 {
+		s.clear(s.popHole())
+	}
+	s.push(page)
+	s.times.use(page, true)
+}
+
+// Use implements paging.UseStack.
+func (s *stack) Use(page uint32) uint32 {
+	if int(page) >= len(s.slots) || s.slots[page] == 0 {
+		return 0
+	}
+	slot := s.slots[page] - 1
+	s.times.use(page, false)
+	if slot == s.next-1 {
+		return 1
+	}
+	d := s.above(slot)
+	if len(s.holes) > 0 && s.holes[0] > slot {
+		s.clear(s.popHole())
+		s.pushHole(slot)
+	} else {
+		s.clear(slot)
+	}
+	s.push(page)
+	return d
+}
+
+// Place implements paging.UseStack.
+func (s *stack) Place(page uint32) uint32 {
+	if int(page) >= len(s.slots) || s.slots[page] == 0 {
+		return 0
+	}
+	return s.above(s.slots[page] - 1)
+}
+
+// Remove implements paging.UseStack.
+func (s *stack) Remove(page uint32) {
+	if int(page) < len(s.slots) && s.slots[page] != 0 {
+		s.pushHole(s.slots[page] - 1)
+		s.slots[page] = 0
+	}
+}
+
+// Count implements paging.UseStack.
+func (s *stack) Count(what paging.StackEvent, from, to uint32, n int64) {
+	c := &s.counts[what]
+	for s.deepest+2 > len(*c) {
+		*c = append(*c, make([]int64, max(1024, len(*c)/4))...)
+	}
+	(*c)[from] += n
+	if to != paging.AllMemories {
+		(*c)[to] -= n
+	}
+}
+
+// sums are how many events there were in memories of 0 to so many pages.
+func (s *stack) sums(what paging.StackEvent, pages int) []int64 {
+	out := make([]int64, pages+1)
+	sum := int64(0)
+	for i := range out {
+		if i < len(s.counts[what]) {
+			sum += s.counts[what][i]
+		}
+		out[i] = sum
+	}
+	return out
+}
+
+// push gives a page the next slot.
+func (s *stack) push(page uint32) {
+	if int(s.next) == len(s.pages) {
+		s.compact()
+	}
+	for int(page) >= len(s.slots) {
+		s.slots = append(s.slots, make([]uint32, max(1024, len(s.slots)/4))...)
+	}
+	slot := s.next
+	s.next++
+	s.pages[slot], s.slots[page] = page, slot+1
+	s.bits[slot/64] |= 1 << (slot % 64)
+	s.add(slot, 1)
+	s.alive++
+	s.deepest = max(s.deepest, s.alive)
+}
+
+func (s *stack) clear(slot uint32) {
+	s.bits[slot/64] &^= 1 << (slot % 64)
+	s.add(slot, ^uint32(0))
+	s.alive--
+}
+
+func (s *stack) add(slot, n uint32) {
+	for i := slot>>blockShift + 1; int(i) < len(s.blocks); i += i & -i {
+		s.blocks[i] += n
+	}
+}
+
+// above is how many bits are set from the slot on.
+func (s *stack) above(slot uint32) uint32 {
+	block := slot >> blockShift
+	before := uint32(0) // in the blocks before
+	for i := block; i > 0; i &= i - 1 {
+		before += s.blocks[i]
+	}
+	for w := block * blockWords; w < slot/64; w++ {
+		before += uint32(bits.OnesCount64(s.bits[w]))
+	}
+	before += uint32(bits.OnesCount64(s.bits[slot/64] & (1<<(slot%64) - 1)))
+	return uint32(s.alive) - before
+}
+
+// compact moves what is there to the first slots, in order.
+func (s *stack) compact() {
+	pages, row := s.pages, s.bits
+	slots := firstSlots
+	for slots < 4*s.alive {
+		slots *= 2
+	}
+	holes := make(map[uint32]bool, len(s.holes))
+	for _, h := range s.holes {
+		holes[h] = true
+	}
+	s.resize(slots)
+	s.holes = s.holes[:0]
+	s.alive = 0
+	for w, word := range row {
+		for ; word != 0; word &= word - 1 {
+			slot := uint32(w*64 + bits.TrailingZeros64(word))
+			at := s.next
+			s.push(0)
+			if holes[slot] {
+				s.pushHole(at)
+			} else {
+				s.pages[at] = pages[slot]
+				s.slots[pages[slot]] = at + 1
+			}
+		}
+	}
+}
+
+func (s *stack) pushHole(slot uint32) {
+	s.holes = append(s.holes, slot)
+	for i := len(s.holes) - 1; i > 0; {
+		up := (i - 1) / 2
+		if s.holes[up] >= s.holes[i] {
+			break
+		}
+		s.holes[up], s.holes[i] = s.holes[i], s.holes[up]
+		i = up
+	}
+}
+
+func (s *stack) popHole() uint32 {
+	top := s.holes[0]
+	n := len(s.holes) - 1
+	s.holes[0] = s.holes[n]
+	s.holes = s.holes[:n]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= n {
+			return top
+		}
+		if child+1 < n && s.holes[child+1] > s.holes[child] {
+			child++
+		}
+		if s.holes[i] >= s.holes[child] {
+			return top
+		}
+		s.holes[i], s.holes[child] = s.holes[child], s.holes[i]
+		i = child
+	}
+}

@@ -1,0 +1,87 @@
+package curve
+
+import (
+	"math/bits"
+
+	"github.com/vmtrace/vmtrace/paging"
+	"github.com/vmtrace/vmtrace/replay/result"
+)
+
+// reuse is the histogram of distances: how many uses found their page within so
+// many pages, by powers of two. It follows from what uses counted as major faults:
+// one for all memories smaller than the distance.
+func (s *stack) reuse() []result.Bucket {
+	var h [33]uint64
+	for d, n := range s.counts[paging.StackMajor] {
+		if d > 0 && n < 0 {
+			h[bits.Len32(uint32(d-1))] += uint64(-n)
+		}
+	}
+	return buckets(h[:])
+}
+
+// buckets turns counts by powers of two into rows, without the empty ones at the
+// end.
+func buckets(h []uint64) []result.Bucket {
+	for len(h) > 0 && h[len(h)-1] == 0 {
+		h = h[:len(h)-1]
+	}
+	out := make([]result.Bucket, len(h))
+	for i, n := range h {
+		out[i] = result.Bucket{UpTo: 1 << i, Count: n}
+	}
+	return out
+}
+
+// times measures the references between two uses of a page.
+type times struct {
+	now   uint64
+	last  []uint64 // by page: the reference of its last use, 0 = none
+	hist  [64]uint64
+	sums  [64]uint64 // of the intervals in each bucket
+	ended uint64     // pages whose last use was their last
+}
+
+// use notes a use of a page; first says that it has just come.
+func (t *times) use(page uint32, first bool) {
+	t.now++
+	for int(page) >= len(t.last) {
+		t.last = append(t.last, make([]uint64, max(1024, len(t.last)/4))...)
+	}
+	if first {
+		t.ended++
+	} else {
+		gap := t.now - t.last[page]
+		b := bits.Len64(gap - 1)
+		t.hist[b]++
+		t.sums[b] += gap
+	}
+	t.last[page] = t.now
+}
+
+// workingSet is the mean number of pages used in the last T references, for T in
+// powers of two: the mean over all references of the part of T for which the page
+// stays in the set (P. Denning, S. Schwartz: Properties of the Working-Set Model,
+// CACM 1972). The last use of a page counts T whole.
+func (t *times) workingSet() []result.WorkingSet {
+	var out []result.WorkingSet
+	if t.now == 0 {
+		return out
+	}
+	longer := t.ended // intervals of more than T
+	for _, n := range t.hist {
+		longer += n
+	}
+	sum := uint64(0) // of those up to T
+	for i := range t.hist {
+		longer -= t.hist[i]
+		sum += t.sums[i]
+		window := uint64(1) << i
+		if window > 2*t.now {
+			break
+		}
+		pages := (float64(sum) + float64(longer)*float64(window)) / float64(t.now)
+		out = append(out, result.WorkingSet{Refs: window, Pages: min(pages, float64(t.ended))})
+	}
+	return out
+}

@@ -1,0 +1,55 @@
+package result
+
+import (
+	"encoding/json"
+	"io"
+)
+
+// Curve is faults against memory: one document of "vmtrace curve".
+type Curve struct {
+	Schema         int          `json:"schema"`
+	Trace          Trace        `json:"trace"`
+	Config         Config       `json:"config"`
+	FootprintBytes uint64       `json:"footprint_bytes"` // memory from which on nothing leaves
+	Points         []CurvePoint `json:"points"`          // in order of memory
+	Knees          []CurvePoint `json:"knees"`           // where more memory begins to pay little
+	Budget         *Budget      `json:"budget,omitempty"`
+	Reuse          []Bucket     `json:"reuse_distance_pages"`
+	WorkingSet     []WorkingSet `json:"working_set"`
+	Timing         Timing       `json:"run"`
+	Warnings       []string     `json:"warnings"`
+}
+
+// CurvePoint is what a run takes in so much memory.
+type CurvePoint struct {
+	Bytes          uint64 `json:"bytes"`
+	Minor          uint64 `json:"minor"`
+	Major          uint64 `json:"major"`
+	WriteBackBytes uint64 `json:"write_back_bytes"` // dirty pages written to swap and files
+}
+
+// Budget is the least memory with no more than so many major faults; 0 bytes when
+// no memory is enough.
+type Budget struct {
+	Major uint64 `json:"major"`
+	Bytes uint64 `json:"bytes"`
+}
+
+// Bucket is a row of a histogram: what is above half of UpTo, and up to it.
+type Bucket struct {
+	UpTo  uint64 `json:"up_to"`
+	Count uint64 `json:"count"`
+}
+
+// WorkingSet is the mean number of pages used within so many references.
+type WorkingSet struct {
+	Refs  uint64  `json:"refs"`
+	Pages float64 `json:"pages"`
+}
+
+// Write writes the curve as JSON.
+func (c *Curve) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(c)
+}
