@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"trace/convert": {"trace"},
 	"paging":        {},
 	"replay/result": {},
-	"replay/curve":  {"trace", "replay/result"},
+	"replay/curve":  {"trace", "paging", "replay", "replay/result"},
 	"replay":        {"trace", "paging", "replay/result"},
 	"report":        {"replay/result"},
 	"bench":         {"trace", "trace/synth", "trace/reduce", "paging", "replay", "replay/result", "report"},

@@ -37,6 +37,10 @@
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
+//   - Memory under a limit (memory.go): charged as by a memory cgroup, swap with
+//     slots, swap cache and read-ahead (swap.go), reclaim through a reverse map
+//     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
+//     and faults at every size of memory at once (levels.go).
 //   - For each CPU a TLB of two levels, tagged by ASID (tlb.go, cpu.go), and
 //     every flush by cause, scope and the CPUs it went to (flush.go, gather.go).
 //
@@ -44,7 +48,7 @@
 //
 // # Not covered
 //
-// Reclaim, swap, memory limits, writeback by age; huge pages, transparent or
+// Writeback by age; huge pages, transparent or
 // hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; memfd, shmat; lazy TLB mode
 // and kernel threads; page-walk caches; time.
 //
@@ -66,7 +70,7 @@
 //	        Space.mu  of the child, in fork
 //	          table.mu      entries of one leaf table (split page-table lock)
 //	            table.mu    of the other table, in fork and mremap
-//	              File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
+//	              memory.mu, File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
 //	              framePool.mu, cpu.queueMu: nothing but framePool.mu is taken under them
 //
 // What has no lock: a list of mappings and all in it but the anon_vma is
@@ -128,12 +132,27 @@
 //     not occur.
 //   - Differs from Linux: anonymous MAP_HUGETLB finds an empty pool (ENOMEM);
 //     where a recorded program got an address it gets ordinary pages there.
-//   - Differs from Linux: MADV_PAGEOUT, MADV_COLLAPSE, MADV_HUGEPAGE and
-//     MADV_MERGEABLE do nothing but split mappings where their flags do; after
-//     MADV_FREE pages stay, since nothing reclaims them.
+//   - Differs from Linux: MADV_COLLAPSE, MADV_HUGEPAGE and
+//     MADV_MERGEABLE do nothing but split mappings where their flags do. Without a
+//     limit and swap MADV_PAGEOUT does nothing, and after MADV_FREE pages stay.
 //   - Differs from Linux: a call that is refused with ENOMEM at vm.max_map_count
 //     leaves the mappings as they were; the kernel may leave the first of two
 //     splits.
+//
+// Memory under a limit:
+//
+//   - Differs from Linux: a page is charged alone, not in batches of 64, and page
+//     tables are not charged. There is one group, and what it reclaims it reclaims
+//     when there is no room; there is no background reclaim and no flusher, so dirty
+//     pages of files are written by whoever needs room.
+//   - Differs from Linux: a page keeps its number while it is out of memory: that
+//     is its swap slot, and its shadow entry. Slots are not clustered.
+//   - Differs from Linux: pages of files that are in memory before the run (warm)
+//     belong to somebody else and are neither charged nor reclaimed.
+//   - Differs from Linux: all policies but linux map and read pages one by one:
+//     there is no fault-around, no read-ahead of files or swap.
+//   - Differs from Linux: the window of swap read-ahead is 8 pages and does not
+//     adapt.
 //
 // Placement:
 //

@@ -33,7 +33,7 @@ func init() {
 	commands = []*command{
 		recordCommand, convertCommand, genCommand,
 		infoCommand, catCommand,
-		replayCommand, reportCommand, validateCommand,
+		replayCommand, curveCommand, reportCommand, validateCommand,
 		doctorCommand,
 	}
 }

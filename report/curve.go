@@ -1,0 +1,106 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/vmtrace/vmtrace/replay/result"
+)
+
+// CurveFigure is one picture of a curve.
+type CurveFigure struct {
+	Name string // of its file
+	draw func(c *result.Curve) *drawing
+}
+
+// CurveFigures is the table of the figures of a curve.
+var CurveFigures = []CurveFigure{
+	{"curve", curveFigure},
+	{"working_set", workingSetFigure},
+}
+
+// PNG renders the figure.
+func (f CurveFigure) PNG(c *result.Curve) ([]byte, error) {
+	d := f.draw(c)
+	d.foot = foot(&result.Run{Trace: c.Trace, Config: c.Config, Totals: result.Totals{Accesses: c.Trace.Accesses}, Warnings: c.Warnings})
+	return d.render("png")
+}
+
+// CurveText writes the curve as a table for people.
+func CurveText(w io.Writer, c *result.Curve) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s\n\n", programName(&result.Run{Trace: c.Trace}), curveSentence(c))
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "memory\tmajor\tminor\twritten back\t\n")
+	knees := map[uint64]bool{}
+	for _, k := range c.Knees {
+		knees[k.Bytes] = true
+	}
+	next := uint64(0)
+	for i, p := range c.Points {
+		if p.Bytes < next && !knees[p.Bytes] && i < len(c.Points)-1 {
+			continue
+		}
+		if !knees[p.Bytes] {
+			next = p.Bytes + p.Bytes/2
+		}
+		note := ""
+		if knees[p.Bytes] {
+			note = "  <- knee"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", Bytes(p.Bytes), Count(p.Major), Count(p.Minor), Bytes(p.WriteBackBytes), note)
+	}
+	tw.Flush()
+	if c.Budget != nil {
+		fmt.Fprintf(&b, "\n%s\n", budgetSentence(c.Budget))
+	}
+	for _, warning := range c.Warnings {
+		fmt.Fprintf(&b, "\nwarning: %s\n", warning)
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func budgetSentence(b *result.Budget) string {
+	if b.Bytes == 0 {
+		return fmt.Sprintf("No memory is enough for at most %s: some pages have to be read once.", plural(b.Major, "major fault", "major faults"))
+	}
+	return fmt.Sprintf("At most %s: %s of memory.", plural(b.Major, "major fault", "major faults"), Bytes(b.Bytes))
+}
+
+// curveSentence says what the curve shows.
+func curveSentence(c *result.Curve) string {
+	last := c.Points[len(c.Points)-1]
+	s := fmt.Sprintf("The program uses %s in all; with that much it takes %s.", Bytes(c.FootprintBytes), plural(last.Major, "major fault", "major faults"))
+	if half := pointBelow(c.Points, c.FootprintBytes/2); half != nil {
+		s += fmt.Sprintf(" With half of it, %s, it takes %s.", Bytes(half.Bytes), Count(half.Major))
+	}
+	switch n := len(c.Knees); n {
+	case 0:
+	case 1:
+		s += fmt.Sprintf(" The knee is at %s (%s).", Bytes(c.Knees[0].Bytes), plural(c.Knees[0].Major, "major fault", "major faults"))
+	default:
+		var at []string
+		for _, k := range c.Knees {
+			at = append(at, Bytes(k.Bytes))
+		}
+		s += fmt.Sprintf(" The knees are at %s and %s.", strings.Join(at[:n-1], ", "), at[n-1])
+	}
+	return s
+}
+
+// pointBelow is the last point of at most so much memory, nil when there is none.
+func pointBelow(points []result.CurvePoint, bytes uint64) *result.CurvePoint {
+	for i := len(points) - 1; i >= 0; i-- {
+		if points[i].Bytes <= bytes {
+			return &points[i]
+		}
+	}
+	return nil
+}
