@@ -21,7 +21,9 @@ type Task struct {
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
 	info     FaultInfo // of the last fault, for the observer
 	near     nearTable
-	locks    lockTrace // held, in builds with invariants
+	running  bool          // inside Run
+	made     [numRSS]int64 // pages made resident inside Run, see charge
+	locks    lockTrace     // held, in builds with invariants
 }
 
 // process is what the threads of a process share beside the address space.
@@ -101,6 +103,8 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
+	t.running = true
+	defer t.endRun()
 	ahead, entries := false, [window]*uint64{}
 	for done := 0; done < len(refs); {
 		end := min(done+window, len(refs))
@@ -127,6 +131,11 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 		ahead = c.tlb.stats.Misses()-misses >= window/8
 	}
 	return len(refs), OK
+}
+
+func (t *Task) endRun() {
+	t.running = false
+	t.settle()
 }
 
 // window is how many references are looked at ahead of being performed.
