@@ -1,6 +1,9 @@
 package paging
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // Task is a thread (task_struct). One goroutine uses a task at a time;
 // different tasks may run at once. Tasks that run at once on one CPU take
@@ -147,15 +150,23 @@ const window = 64
 // the paging-structure caches of a processor, they may lead to tables that were
 // freed, which are empty, or moved, of which a flush tells.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
+	var tab *table
+	near := uint64(math.MaxUint64) // what tab is of
 	for i, r := range refs[:min(len(refs), window)] {
-		var p *uint64
-		if vpn := r.vpn(); vpn < t.end {
-			if tab := t.space.table.find(vpn); tab != nil {
-				p = tab.entry(vpn)
-				atomic.LoadUint64(p)
-			}
+		vpn := r.vpn()
+		if vpn >= t.end {
+			entries[i] = nil
+			continue
 		}
-		entries[i] = p
+		if key := vpn >> tableShift; key != near {
+			near, tab = key, t.space.table.find(vpn)
+		}
+		if tab == nil {
+			entries[i] = nil
+			continue
+		}
+		entries[i] = tab.entry(vpn)
+		atomic.LoadUint64(entries[i])
 	}
 }
 
