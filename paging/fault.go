@@ -328,7 +328,7 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	// zeroed memory that may not be written is not dirty (do_anonymous_page)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, v.file != nil || v.flags&vmWrite != 0)|pteExclusive))
 	t.machine.memory.link(pfn, t.space, vpn)
-	t.space.charge(rssAnon, 1)
+	t.charge(rssAnon, 1)
 	return 1
 }
 
@@ -358,12 +358,12 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 	t.machine.memory.link(pfn, t.space, vpn)
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
-		t.space.charge(rssAnon, 1)
+		t.charge(rssAnon, 1)
 		return CowZero, 1
 	}
 	if kind := f.kind.rss(); kind != rssAnon { // in this order, so that the peak does not see both
-		t.space.charge(kind, -1)
-		t.space.charge(rssAnon, 1)
+		t.charge(kind, -1)
+		t.charge(rssAnon, 1)
 	}
 	t.unmapFrame(t.space, vpn, f, e)
 	return CowCopy, 1

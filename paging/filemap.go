@@ -39,7 +39,7 @@ func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 		t.machine.memory.link(pfn, t.space, p)
 		mapped++
 	}
-	t.space.charge(v.file.rss(), int64(mapped))
+	t.charge(v.file.rss(), int64(mapped))
 	return mapped
 }
 
@@ -60,7 +60,7 @@ func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
 	t.machine.frames.at(pfn).mapcount.Add(1)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, true)))
 	t.machine.memory.link(pfn, t.space, vpn)
-	t.space.charge(v.file.rss(), 1)
+	t.charge(v.file.rss(), 1)
 	return 1
 }
 

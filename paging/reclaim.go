@@ -23,6 +23,7 @@ func (t *Task) makeRoom(n int, coming uint32) bool {
 		n = max(n, reclaimBatch)
 	}
 	n = min(n, int(g.limit)) // no more than there can be
+	t.settle()
 	r := reclaimer{task: t, group: g}
 	defer r.flush()
 	freed, again := 0, false

@@ -81,14 +81,40 @@ type RSS struct{ Anon, File, Shmem, Swap uint64 }
 func (r RSS) Total() uint64 { return r.Anon + r.File + r.Shmem }
 
 func (c *rssCounter) bytes() RSS {
-	p := func(k rssKind) uint64 { return uint64(c.pages[k].Load()) << pageShift }
+	// As in include/linux/mm.h:get_mm_counter, a kind is below 0 for a while when
+	// pages go before the task that faulted them in has settled.
+	p := func(k rssKind) uint64 { return uint64(max(c.pages[k].Load(), 0)) << pageShift }
 	return RSS{Anon: p(rssAnon), File: p(rssFile), Shmem: p(rssShmem), Swap: p(rssSwap)}
 }
 
-// charge counts resident pages of the space and of the machine.
+// charge counts resident pages of the space and of the machine. A fault uses
+// Task.charge.
 func (s *Space) charge(k rssKind, n int64) {
 	s.rss.add(k, n)
 	s.machine.rss.add(k, n)
+}
+
+// charge counts resident pages that a fault of the task makes or, if n < 0,
+// takes away. Inside Run those that it makes are added up and settled at the end
+// (mm/memory.c:add_mm_counter_fast, SPLIT_RSS_COUNTING); the peaks are the same,
+// since nothing goes meanwhile: what does settles first.
+func (t *Task) charge(k rssKind, n int64) {
+	if n > 0 && t.running {
+		t.made[k] += n
+		return
+	}
+	t.settle()
+	t.space.charge(k, n)
+}
+
+// settle counts the pages that faults of Run have made so far (sync_mm_rss).
+func (t *Task) settle() {
+	for k, n := range t.made {
+		if n != 0 {
+			t.space.charge(rssKind(k), n)
+			t.made[k] = 0
+		}
+	}
 }
 
 func (m *Machine) newSpace() *Space {

@@ -59,8 +59,8 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 	}
 	tab.set(vpn, now)
 	g.link(pfn, t.space, vpn)
-	t.space.charge(rssSwap, -1)
-	t.space.charge(rssAnon, 1)
+	t.charge(rssSwap, -1)
+	t.charge(rssAnon, 1)
 	return 1, read
 }
 

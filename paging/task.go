@@ -1,6 +1,9 @@
 package paging
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // Task is a thread (task_struct). One goroutine uses a task at a time;
 // different tasks may run at once. Tasks that run at once on one CPU take
@@ -22,7 +25,9 @@ type Task struct {
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
 	info     FaultInfo // of the last fault, for the observer
 	near     nearTable
-	locks    lockTrace // held, in builds with invariants
+	running  bool          // inside Run
+	made     [numRSS]int64 // pages made resident inside Run, see charge
+	locks    lockTrace     // held, in builds with invariants
 }
 
 // process is what the threads of a process share beside the address space.
@@ -102,6 +107,8 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
+	t.running = true
+	defer t.endRun()
 	if g := t.machine.memory; g != nil && g.exact {
 		return t.runExact(c, refs)
 	}
@@ -133,6 +140,11 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	return len(refs), OK
 }
 
+func (t *Task) endRun() {
+	t.running = false
+	t.settle()
+}
+
 // window is how many references are looked at ahead of being performed.
 const window = 64
 
@@ -142,15 +154,23 @@ const window = 64
 // the paging-structure caches of a processor, they may lead to tables that were
 // freed, which are empty, or moved, of which a flush tells.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
+	var tab *table
+	near := uint64(math.MaxUint64) // what tab is of
 	for i, r := range refs[:min(len(refs), window)] {
-		var p *uint64
-		if vpn := r.vpn(); vpn < t.end {
-			if tab := t.space.table.find(vpn); tab != nil {
-				p = tab.entry(vpn)
-				atomic.LoadUint64(p)
-			}
+		vpn := r.vpn()
+		if vpn >= t.end {
+			entries[i] = nil
+			continue
 		}
-		entries[i] = p
+		if key := vpn >> tableShift; key != near {
+			near, tab = key, t.space.table.find(vpn)
+		}
+		if tab == nil {
+			entries[i] = nil
+			continue
+		}
+		entries[i] = tab.entry(vpn)
+		atomic.LoadUint64(entries[i])
 	}
 }
 

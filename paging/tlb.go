@@ -76,32 +76,44 @@ func wordKey(asid uint16, vpn uint64) uint64 { return vpn<<wordVPNAt | uint64(as
 func mkWord(key uint64, f tlbFlags) uint64 { return key | uint64(f)<<wordFlagsAt }
 
 // tlbLevel is one level: sets of ways in no order. The least recently used way
-// of a set is the one with the lowest stamp; empty ways have 0.
+// of a set is the one with the lowest stamp, where empty ways have 0, or the one
+// that its order has last. A stamp is cheap to set, an order to ask.
 type tlbLevel struct {
 	words  []uint64
-	stamps []uint64 // tlb.clock at the last use
+	stamps []uint64   // tlb.clock at the last use
+	orders []lruOrder // of the sets; nil: there are stamps
 	pfns   []uint32
 	ways   int
 	sets   uint64
 	mask   uint64 // sets-1 where sets is a power of two, else 0
 }
 
-// newTLBLevel makes a level of words and stamps, which are its own from then on.
+// newTLBLevel makes a level of words and stamps, which are its own from then on,
+// or of words and orders if stamps is nil.
 func newTLBLevel(g TLBGeometry, words, stamps []uint64) tlbLevel {
 	l := tlbLevel{words: words, stamps: stamps, pfns: make([]uint32, g.Entries), ways: g.Ways, sets: uint64(g.Entries / g.Ways)}
 	if l.sets&(l.sets-1) == 0 {
 		l.mask = l.sets - 1
 	}
+	if stamps == nil {
+		l.orders = make([]lruOrder, l.sets)
+		for i := range l.orders {
+			l.orders[i] = newLRUOrder(l.ways)
+		}
+	}
 	return l
 }
 
-// base is the index of the first way of the set of a page.
-func (l *tlbLevel) base(vpn uint64) int {
+// set is the number of the set of a page.
+func (l *tlbLevel) set(vpn uint64) uint64 {
 	if l.mask != 0 || l.sets == 1 {
-		return int(vpn&l.mask) * l.ways
+		return vpn & l.mask
 	}
-	return int(vpn%l.sets) * l.ways
+	return vpn % l.sets
 }
+
+// base is the index of the first way of the set of a page.
+func (l *tlbLevel) base(vpn uint64) int { return int(l.set(vpn)) * l.ways }
 
 // find returns the index of an entry, or -1.
 func (l *tlbLevel) find(key uint64) int {
@@ -119,7 +131,11 @@ const wayBits = 8
 
 // oldest returns the index of the way of a set that is to be filled next.
 func (l *tlbLevel) oldest(vpn uint64) int {
-	b := l.base(vpn)
+	s := l.set(vpn)
+	b := int(s) * l.ways
+	if l.orders != nil {
+		return b + l.orders[s].last(l.ways)
+	}
 	set := l.stamps[b : b+l.ways]
 	if len(set) > 1<<wayBits {
 		return b + slices.Index(set, slices.Min(set))
@@ -131,9 +147,19 @@ func (l *tlbLevel) oldest(vpn uint64) int {
 	return b + int(lowest&(1<<wayBits-1))
 }
 
-// put fills a way, used now.
-func (l *tlbLevel) put(i int, key uint64, e tlbEntry, now uint64) {
-	l.words[i], l.pfns[i], l.stamps[i] = mkWord(key, e.flags), e.pfn, now
+// use notes that a page, which is in a way, is used now.
+func (l *tlbLevel) use(i int, vpn, now uint64) {
+	if l.orders == nil {
+		l.stamps[i] = now
+		return
+	}
+	s := l.set(vpn)
+	l.orders[s] = l.orders[s].first(i - int(s)*l.ways)
+}
+
+// put fills a way; its turn to go stays.
+func (l *tlbLevel) put(i int, key uint64, e tlbEntry) {
+	l.words[i], l.pfns[i] = mkWord(key, e.flags), e.pfn
 }
 
 // entry is what a way holds.
@@ -141,7 +167,16 @@ func (l *tlbLevel) entry(i int) tlbEntry {
 	return tlbEntry{l.pfns[i], tlbFlags(l.words[i] >> wordFlagsAt)}
 }
 
-func (l *tlbLevel) clear(i int) { l.words[i], l.stamps[i] = 0, 0 }
+// clear empties a way, which is the next to be filled. Precondition: it is full.
+func (l *tlbLevel) clear(i int) {
+	s := l.set(l.words[i] >> wordVPNAt)
+	l.words[i] = 0
+	if l.orders == nil {
+		l.stamps[i] = 0
+		return
+	}
+	l.orders[s] = l.orders[s].moveLast(i-int(s)*l.ways, l.ways)
+}
 
 // remove takes one entry out.
 func (l *tlbLevel) remove(key uint64) {
@@ -181,7 +216,11 @@ func newTLB(c TLBConfig) *tlb {
 	t := &tlb{words: make([]uint64, d+i), stamps: make([]uint64, d+i)}
 	t.l1[0] = newTLBLevel(c.L1D, t.words[:d], t.stamps[:d])
 	t.l1[1] = newTLBLevel(c.L1I, t.words[d:], t.stamps[d:])
-	t.l2 = newTLBLevel(c.L2, make([]uint64, c.L2.Entries), make([]uint64, c.L2.Entries))
+	var stamps []uint64
+	if c.L2.Ways > orderWays {
+		stamps = make([]uint64, c.L2.Entries)
+	}
+	t.l2 = newTLBLevel(c.L2, make([]uint64, c.L2.Entries), stamps)
 	for h := range tlbHints {
 		t.hints[tlbHints+h] = uint32(d)
 	}
@@ -235,9 +274,9 @@ func (t *tlb) lookup(asid uint16, vpn uint64, a Access) tlbHit {
 			t.stats.misses[s]++
 			return tlbMiss
 		}
-		t.l2.stamps[j] = t.clock
+		t.l2.use(j, vpn, t.clock)
 		i = l1.oldest(vpn)
-		l1.put(i, key, t.l2.entry(j), t.clock)
+		l1.put(i, key, t.l2.entry(j))
 	}
 	l1.stamps[i] = t.clock
 	t.hint(s, vpn, i)
@@ -270,12 +309,14 @@ func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
 func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int) {
 	t.clock++
 	key, s := wordKey(asid, vpn), side(a)
-	t.l2.put(in2, key, e, t.clock)
-	t.l1[s].put(in1, key, e, t.clock)
+	t.l2.put(in2, key, e)
+	t.l2.use(in2, vpn, t.clock)
+	t.l1[s].put(in1, key, e)
+	t.l1[s].stamps[in1] = t.clock
 	t.hint(s, vpn, in1)
 	other := &t.l1[1-s]
 	if i := other.find(key); i >= 0 {
-		other.put(i, key, e, other.stamps[i]) // its turn to go stays
+		other.put(i, key, e)
 	}
 }
 

@@ -221,6 +221,12 @@ func (s *slowTLB) flush(gone func(slowEntry) bool) {
 // turn is how many ways of its set were used after a way.
 func (l *tlbLevel) turn(way int) (n int) {
 	b := way - way%l.ways
+	if l.orders != nil {
+		for l.orders[b/l.ways]>>(4*n)&15 != lruOrder(way-b) {
+			n++
+		}
+		return n
+	}
 	for _, stamp := range l.stamps[b : b+l.ways] {
 		if stamp > l.stamps[way] {
 			n++
@@ -232,7 +238,7 @@ func (l *tlbLevel) turn(way int) (n int) {
 // Random operations on the TLB and on its slow twin give the same answers, the
 // same counts and, at the end, the same entries.
 func TestTLBAgainstTwin(t *testing.T) {
-	for seed, config := range []TLBConfig{small, DefaultTLB(), {L1I: TLBGeometry{12, 4}, L1D: TLBGeometry{5, 1}, L2: TLBGeometry{48, 48}}} {
+	for seed, config := range []TLBConfig{small, DefaultTLB(), {L1I: TLBGeometry{12, 4}, L1D: TLBGeometry{5, 1}, L2: TLBGeometry{48, 48}}, {L1I: TLBGeometry{4, 4}, L1D: TLBGeometry{4, 4}, L2: TLBGeometry{3 * 16, 16}}} {
 		rng := rand.New(rand.NewPCG(uint64(seed), 7))
 		fast := newTLB(config)
 		slow := &slowTLB{config: config}
