@@ -149,11 +149,16 @@ func (c *checker) caches() error {
 	for _, f := range c.m.files {
 		files = append(files, f)
 	}
+	for _, seg := range c.m.sysv.byID {
+		c.shmem[seg.file] += 0
+	}
 	for f, n := range c.shmem {
 		if f.maps != n {
-			return fmt.Errorf("shared anonymous memory: counted %d mappings, found %d", f.maps, n)
+			return fmt.Errorf("shared memory %s: counted %d mappings, found %d", f.path, f.maps, n)
 		}
-		files = append(files, f)
+		if c.m.files[fileKey{f.dev, f.ino}] != f {
+			files = append(files, f)
+		}
 	}
 	for _, f := range files {
 		n := int64(0)

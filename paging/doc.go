@@ -34,6 +34,8 @@
 //     pending SIGKILL, and what is built on it: populating and locking
 //     (populate.go), process_vm_readv and process_vm_writev, access by a
 //     debugger, core dumps; the vsyscall page.
+//   - Shared memory (shmem.go): behind shared anonymous mappings, tmpfs and memfd,
+//     and System V segments with shmget, shmat, shmdt and removal (sysvshm.go).
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
@@ -45,7 +47,7 @@
 // # Not covered
 //
 // Reclaim, swap, memory limits, writeback by age; huge pages, transparent or
-// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; memfd, shmat; lazy TLB mode
+// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
 // and kernel threads; page-walk caches; time.
 //
 // # Concurrency
@@ -67,7 +69,8 @@
 //	          table.mu      entries of one leaf table (split page-table lock)
 //	            table.mu    of the other table, in fork and mremap
 //	              File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
-//	              framePool.mu, cpu.queueMu: nothing but framePool.mu is taken under them
+//	              framePool.mu, cpu.queueMu: nothing but framePool.mu is taken under them, and
+//	              Machine.filesMu under Machine.shmemMu
 //
 // What has no lock: a list of mappings and all in it but the anon_vma is
 // immutable, and published by an atomic pointer. A walk reads directories and
@@ -146,7 +149,11 @@
 // Files:
 //
 //   - Differs from Linux: every file has write notice (page_mkwrite or dirty
-//     accounting); of shared memory only MAP_SHARED | MAP_ANONYMOUS is.
+//     accounting); shared memory has none.
+//   - Differs from Linux: System V segments have no owners (EACCES, EPERM, and
+//     IPC namespaces do not occur), and of huge pages only ENOMEM; sealing of a
+//     memfd is left out. A shared anonymous mapping may be grown by mremap beyond
+//     its object, which is SIGBUS there.
 //   - Differs from Linux: with a warm cache every page of a file is present,
 //     also those a file gains; after a truncation the kernel reads them again.
 //     Read-ahead belongs to the file, not to the open descriptor; its windows are

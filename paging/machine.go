@@ -19,7 +19,8 @@ type Machine struct {
 	files   map[fileKey]*File
 
 	anyShmem atomic.Bool
-	shmemMu  sync.Mutex // guards what the files of shared anonymous memory count
+	shmemMu  sync.Mutex // guards what the files of shared memory count
+	sysv     sysvShm    // shmemMu
 
 	tasksMu sync.Mutex
 	tasks   map[*Task]struct{} // tasksMu

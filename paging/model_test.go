@@ -2,6 +2,7 @@ package paging
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -68,6 +69,9 @@ func newDuel(t *rapid.T, levels int) *duel {
 	for i, pages := range []uint64{40, 700} {
 		d.w.files = append(d.w.files, &twinFile{pages: pages, frames: map[uint64]*twinFrame{}, real: m.File(1, uint64(i), pages*PageSize, fmt.Sprint("file", i))})
 	}
+	memfd := &twinFile{shmem: true, pages: 60, frames: map[uint64]*twinFrame{}, real: m.SharedFile(1, 2, 60*PageSize, "/memfd:x")}
+	memfd.real.Hold() // a descriptor
+	d.w.files = append(d.w.files, memfd)
 	p := d.w.newProc()
 	p.real = m.NewProcess(1, 1, 0)
 	p.heap, p.brk = d.heap, d.heap
@@ -240,7 +244,7 @@ func (d *duel) mmap(t *rapid.T) {
 		v.shared = true
 	}
 	if kind == "shmem" {
-		v.file = &twinFile{shmem: true, frames: map[uint64]*twinFrame{}}
+		v.file = &twinFile{shmem: true, pages: math.MaxUint64, frames: map[uint64]*twinFrame{}}
 		v.offset = -int64(start)
 	}
 	addr, errno := p.real.Mmap(a)

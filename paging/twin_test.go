@@ -15,7 +15,7 @@ type twin struct {
 
 type twinFile struct {
 	shmem  bool
-	pages  uint64 // size; of a file
+	pages  uint64 // size
 	frames map[uint64]*twinFrame
 	real   *File
 }

@@ -151,6 +151,7 @@ type Errno uint16
 // The error numbers the model returns (include/uapi/asm-generic/errno*.h).
 const (
 	EPERM      Errno = 1
+	ENOENT     Errno = 2
 	EINTR      Errno = 4
 	EIO        Errno = 5
 	EBADF      Errno = 9
@@ -162,11 +163,12 @@ const (
 	EEXIST     Errno = 17
 	ENODEV     Errno = 19
 	EINVAL     Errno = 22
+	ENOSPC     Errno = 28
 	EOVERFLOW  Errno = 75
 	EOPNOTSUPP Errno = 95
 )
 
-var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
+var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", ENOENT: "ENOENT", ENOSPC: "ENOSPC", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
 	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
 
 func (e Errno) String() string {

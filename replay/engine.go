@@ -60,6 +60,7 @@ type engine struct {
 
 	files       map[uint64]*knownFile   // by id
 	unknown     map[uint64]*unknownFile // by process id<<32 | descriptor
+	memfds      uint64                  // made by memfd_create
 	descriptors int                     // in the tables of all living processes
 
 	records  uint64 // of the trace, done: the number of the one at hand
