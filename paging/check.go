@@ -26,6 +26,11 @@ func (m *Machine) Check() error {
 	if got := m.tables.Load(); got != c.tables {
 		return fmt.Errorf("page tables of all spaces: counted %d, found %d", got, c.tables)
 	}
+	if m.cfg.Overcommit == OvercommitNever {
+		if got := m.commit.pages.Load(); got != c.promised() {
+			return fmt.Errorf("pages promised: counted %d, found %d", got, c.promised())
+		}
+	}
 	if err := c.caches(); err != nil {
 		return err
 	}
@@ -51,6 +56,21 @@ type checker struct {
 	cached map[uint32]bool  // frames of page caches
 	rss    [numRSS]int64
 	tables int64
+}
+
+// promised recounts what counts against the commit limit.
+func (c *checker) promised() int64 {
+	n := int64(0)
+	for _, s := range c.m.liveSpaces() {
+		n += int64(s.list().accountedPages())
+	}
+	for _, seg := range c.m.sysv.byID {
+		c.shmem[seg.file] += 0
+	}
+	for f := range c.shmem {
+		n += f.promised
+	}
+	return n
 }
 
 func (c *checker) space(s *Space) error {

@@ -21,7 +21,12 @@ type Config struct {
 	StackLimit   uint64       // bytes a stack may grow to (RLIMIT_STACK); it moves where placement begins
 	AddressLimit uint64       // bytes a process may map (RLIMIT_AS)
 	DataLimit    uint64       // bytes of private writable memory (RLIMIT_DATA)
-	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
+	Overcommit   Overcommit   // of memory that is asked for (vm.overcommit_memory)
+	RAM          uint64       // bytes of memory that Overcommit goes by; NoLimit = endless
+	// OvercommitRatio is the percentage of RAM that may be promised with
+	// OvercommitNever (vm.overcommit_ratio).
+	OvercommitRatio uint64
+	LockedLimit     uint64 // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 
 // NoLimit is a limit that nothing reaches (RLIM_INFINITY).
@@ -83,7 +88,8 @@ const maxCPUs = 64
 // INIT_RLIMITS, include/uapi/linux/resource.h: _STK_LIM, MLOCK_LIMIT).
 func DefaultConfig() Config {
 	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10,
-		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20}
+		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20,
+		RAM: NoLimit, OvercommitRatio: 50}
 }
 
 // Validate returns an error that names the field and what it may be.
@@ -99,6 +105,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("fault-around of %d bytes: must be a power of two from 4 KiB (off) to 2 MiB", c.FaultAround)
 	case int(c.Cache) >= len(cacheNames) || int(c.Locking) >= len(lockingNames) || int(c.Vsyscall) >= len(vsyscallNames):
 		return fmt.Errorf("page cache, locking or vsyscall page out of range")
+	case int(c.Overcommit) >= len(overcommitNames):
+		return fmt.Errorf("overcommit mode %d: there are %v", c.Overcommit, overcommitNames)
+	case c.Overcommit == OvercommitNever && (c.RAM == NoLimit || c.OvercommitRatio > 100):
+		return fmt.Errorf("overcommit mode 2 needs the memory of the machine and a ratio of 0 to 100 percent, not %d", c.OvercommitRatio)
 	}
 	return c.TLB.Validate()
 }

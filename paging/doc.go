@@ -18,6 +18,7 @@
 //
 // # What is modelled
 //
+//   - Overcommit in its three modes (overcommit.go), by memory promised.
 //   - Mappings (vma.go, merge.go): split, and merged by the rules of vma_merge
 //     and mmap_region, with anon_vma, file, offset and flags.
 //   - Calls, each returning the kernel's value or errno: mmap and munmap
@@ -121,11 +122,17 @@
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.
 //   - Differs from Linux: memory for a fork, a mapping or a table never runs out,
-//     only frames do (2^30); there is no overcommit limit. The limits of address
+//     only frames do (2^30). The limits of address
 //     space, data, stack and locked memory (limits.go, [Config]) are the same for
 //     every process; regions of an image ([Task.MapRegion]) are not held against
 //     them, nor does RLIMIT_DATA count its data segment against brk.
 //     vm.max_map_count is 65530.
+//   - Differs from Linux: overcommit (overcommit.go) goes by [Config.RAM], without
+//     swap, and takes all of it for free at boot (user_reserve_kbytes,
+//     admin_reserve_kbytes); its sum is exact, where a per-CPU counter lags. Pages of
+//     tmpfs, of memfd and of segments with SHM_NORESERVE are not charged one by one,
+//     and neither are regions of an image refused. [Task.Fork] does not fail:
+//     [Task.MayFork] says whether it would.
 //   - Differs from Linux: calls come from an unprivileged process, but files are
 //     open for reading and writing: EACCES of file modes, sealing and noexec do
 //     not occur.

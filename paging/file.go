@@ -17,6 +17,7 @@ type File struct {
 	sized    bool          // shared memory with a size: tmpfs, memfd, System V
 	foreign  bool          // belongs to the recorder
 	held     int           // Machine.shmemMu: descriptors and names that keep shared memory
+	promised int64         // pages of it that count against the commit limit; set once
 	segment  *segment      // of System V shared memory, nil for none
 	maps     int           // Machine.shmemMu: mappings of shared memory
 	change   int           // Machine.shmemMu: of maps, while lists are compared

@@ -21,6 +21,7 @@ type Machine struct {
 	anyShmem atomic.Bool
 	shmemMu  sync.Mutex // guards what the files of shared memory count
 	sysv     sysvShm    // shmemMu
+	commit   commitments
 
 	tasksMu sync.Mutex
 	tasks   map[*Task]struct{} // tasksMu
@@ -82,6 +83,8 @@ type Stats struct {
 	PeakRSS            uint64 // bytes: the most that sum has been
 	PageTableBytes     uint64 // of all address spaces, the root tables not counted
 	PeakPageTableBytes uint64
+	PeakCommitBytes    uint64 // the most that was promised, counted with OvercommitNever
+	CommitRefused      uint64 // requests that were refused for Overcommit
 }
 
 // Stats adds everything up. Call it while no task runs.
@@ -94,7 +97,8 @@ func (m *Machine) Stats() Stats {
 	m.tasksMu.Unlock()
 	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, LostRaces: all.lostRaces,
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
-		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize}
+		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize,
+		PeakCommitBytes: uint64(m.commit.high.Load()) << pageShift, CommitRefused: m.commit.refused.Load()}
 	for _, c := range m.cpus {
 		c.mu.Lock()
 		s.TLB.add(&c.tlb.stats)

@@ -80,6 +80,9 @@ func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) (touch []*v
 				return touch, ENOMEM
 			}
 			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve) == 0 {
+				if !s.mayCommit((stop - addr) >> pageShift) {
+					return touch, ENOMEM
+				}
 				now |= vmAccount
 			}
 			n, errno := l.change(addr, stop, func(*vma) vmaFlags { return now })

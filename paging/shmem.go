@@ -114,6 +114,8 @@ func (f *File) reap(c *frameCache) {
 	}
 	m := f.machine
 	f.dropRange(c, 0, math.MaxUint64)
+	m.addCommit(-f.promised)
+	f.promised = 0
 	if f.segment != nil {
 		m.sysv.destroy(f.segment)
 	}

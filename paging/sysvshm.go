@@ -17,7 +17,9 @@ const (
 	ipcExcl    = 0o2000
 	shmHugeTLB = 0o4000
 
-	shmRdonly = 0o10000
+	shmNoReserve = 0o10000 // of shmget
+
+	shmRdonly = 0o10000 // of shmat
 	shmRnd    = 0o20000
 	shmRemap  = 0o40000
 	shmExec   = 0o100000
@@ -87,8 +89,11 @@ type ShmArgs struct {
 
 // Shmget finds or makes a segment and returns its identifier. Errors: ENOENT,
 // EEXIST, EINVAL (the size; an imposed identifier that is taken), ENOSPC (the
-// limits), ENOMEM (huge pages: the pool is empty).
-func (m *Machine) Shmget(a ShmArgs) (int32, Errno) {
+// limits), ENOMEM (huge pages: the pool is empty; overcommit).
+func (t *Task) Shmget(a ShmArgs) (int32, Errno) {
+	s := t.begin()
+	defer s.unlock(t)
+	m := t.machine
 	m.shmemMu.Lock()
 	defer m.shmemMu.Unlock()
 	if seg := m.sysv.byKey[a.Key]; seg != nil && a.Key != ipcPrivate {
@@ -103,11 +108,12 @@ func (m *Machine) Shmget(a ShmArgs) (int32, Errno) {
 	if a.Key != ipcPrivate && a.Flags&ipcCreat == 0 {
 		return 0, ENOENT
 	}
-	return m.newSegment(a)
+	return s.newSegment(a)
 }
 
-// newSegment is newseg. Precondition: m.shmemMu.
-func (m *Machine) newSegment(a ShmArgs) (int32, Errno) {
+// newSegment is newseg. Preconditions: s.mu; Machine.shmemMu.
+func (s *Space) newSegment(a ShmArgs) (int32, Errno) {
+	m := s.machine
 	t := &m.sysv
 	limit := m.layout.word - shmReserve
 	pages := a.Size >> pageShift
@@ -132,10 +138,17 @@ func (m *Machine) newSegment(a ShmArgs) (int32, Errno) {
 	} else if t.byID[id] != nil {
 		return 0, EINVAL
 	}
-	m.anyShmem.Store(true)
 	seg := &segment{id: id, key: a.Key, pages: pages}
 	seg.file = &File{machine: m, shmem: true, sized: true, held: 1, segment: seg, path: fmt.Sprintf("/SYSV%08x (deleted)", uint32(a.Key))}
 	seg.file.size.Store(a.Size)
+	flags := vmaFlags(0)
+	if a.Flags&shmNoReserve != 0 && m.cfg.Overcommit != OvercommitNever {
+		flags = vmNoReserve
+	}
+	if !seg.file.promise(s, flags, pages) {
+		return 0, ENOMEM
+	}
+	m.anyShmem.Store(true)
 	if t.byID == nil {
 		t.byID, t.byKey = map[int32]*segment{}, map[int32]*segment{}
 	}

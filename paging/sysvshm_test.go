@@ -5,9 +5,9 @@ import "testing"
 // Expected values: Linux 6.1 ipc/shm.c (newseg, do_shmat, ksys_shmdt,
 // shmctl_down), ipc/util.c (ipcget_public, ipc_idr_alloc), shmget(2), shmop(2).
 
-func seg(t *testing.T, m *Machine, key int32, size uint64, flags int) int32 {
+func seg(t *testing.T, tk *Task, key int32, size uint64, flags int) int32 {
 	t.Helper()
-	id, errno := m.Shmget(ShmArgs{Key: key, Size: size, Flags: flags, ID: -1})
+	id, errno := tk.Shmget(ShmArgs{Key: key, Size: size, Flags: flags, ID: -1})
 	if errno != 0 {
 		t.Fatalf("shmget(%d, %d, %#o): %v", key, size, flags, errno)
 	}
@@ -15,11 +15,12 @@ func seg(t *testing.T, m *Machine, key int32, size uint64, flags int) int32 {
 }
 
 func TestShmget(t *testing.T) {
-	m := task(t).machine
-	if id := seg(t, m, 7, 3*PageSize, ipcCreat); id != 0 {
+	tk := task(t)
+	m := tk.machine
+	if id := seg(t, tk, 7, 3*PageSize, ipcCreat); id != 0 {
 		t.Errorf("the first identifier is %d, not 0", id)
 	}
-	if id := seg(t, m, ipcPrivate, 1, 0); id != 1 {
+	if id := seg(t, tk, ipcPrivate, 1, 0); id != 1 {
 		t.Errorf("the second is %d, not 1: IPC_PRIVATE makes a new one each time", id)
 	}
 	for _, c := range []struct {
@@ -41,7 +42,7 @@ func TestShmget(t *testing.T) {
 		{"imposed identifier", ShmArgs{9, 1, ipcCreat, 77}, 77, 0},
 		{"imposed identifier that is taken", ShmArgs{10, 1, ipcCreat, 77}, 0, EINVAL},
 	} {
-		if id, errno := m.Shmget(c.a); id != c.id || errno != c.want {
+		if id, errno := tk.Shmget(c.a); id != c.id || errno != c.want {
 			t.Errorf("%s: %d, %v, want %d, %v", c.what, id, errno, c.id, c.want)
 		}
 	}
@@ -51,25 +52,26 @@ func TestShmget(t *testing.T) {
 // Indices go round in 64 (ipc_min_cycle), and the sequence number in bits 15 up
 // counts the rounds (ipc_idr_alloc).
 func TestShmIdentifiers(t *testing.T) {
-	m := task(t).machine
+	tk := task(t)
+	m := tk.machine
 	for i := range int32(64) {
-		if id := seg(t, m, ipcPrivate, 1, 0); id != i {
+		if id := seg(t, tk, ipcPrivate, 1, 0); id != i {
 			t.Fatalf("identifier %d, want %d", id, i)
 		}
 		if errno := m.Shmrm(i); errno != 0 {
 			t.Fatal(errno)
 		}
 	}
-	if id := seg(t, m, ipcPrivate, 1, 0); id != 1<<15 {
+	if id := seg(t, tk, ipcPrivate, 1, 0); id != 1<<15 {
 		t.Errorf("the 65th identifier is %#x, want %#x", id, 1<<15)
 	}
 	if errno := m.Shmrm(0); errno != EINVAL {
 		t.Errorf("an identifier of an earlier round: %v", errno)
 	}
 	for range shmMni - 1 {
-		seg(t, m, ipcPrivate, 1, 0)
+		seg(t, tk, ipcPrivate, 1, 0)
 	}
-	if _, errno := m.Shmget(ShmArgs{Size: 1, ID: -1}); errno != ENOSPC {
+	if _, errno := tk.Shmget(ShmArgs{Size: 1, ID: -1}); errno != ENOSPC {
 		t.Errorf("segment %d: %v, want ENOSPC (SHMMNI)", shmMni+1, errno)
 	}
 }
@@ -77,7 +79,7 @@ func TestShmIdentifiers(t *testing.T) {
 func TestShmat(t *testing.T) {
 	tk := task(t)
 	m := tk.machine
-	id := seg(t, m, 7, 3*PageSize-100, ipcCreat)
+	id := seg(t, tk, 7, 3*PageSize-100, ipcCreat)
 	tk.pages(t, 1, MmapArgs{Addr: callBase, Prot: rw, Flags: anon | MapFixed})
 	const base = 0x7ffff7fff000 // mmap_base of setarch -R
 	for _, c := range []struct {
@@ -129,7 +131,7 @@ func TestSegmentLives(t *testing.T) {
 	a := task(t)
 	m := a.machine
 	b := m.NewProcess(2, 2, 1)
-	id := seg(t, m, 7, 4*PageSize, ipcCreat)
+	id := seg(t, a, 7, 4*PageSize, ipcCreat)
 	at, _ := a.Shmat(id, far, 0, 0)
 	got := kinds(m, func() {
 		for p := range uint64(4) {
@@ -155,7 +157,7 @@ func TestSegmentLives(t *testing.T) {
 	if errno := m.Shmrm(id); errno != 0 {
 		t.Errorf("IPC_RMID: %v", errno)
 	}
-	if _, errno := m.Shmget(ShmArgs{Key: 7, ID: -1}); errno != ENOENT {
+	if _, errno := a.Shmget(ShmArgs{Key: 7, ID: -1}); errno != ENOENT {
 		t.Errorf("the key after IPC_RMID: %v", errno)
 	}
 	if _, errno := a.Shmat(id, far, 0, 0); errno != 0 {
@@ -172,7 +174,7 @@ func TestSegmentLives(t *testing.T) {
 		t.Error("there after the last detach")
 	}
 	check(t, m)
-	again := seg(t, m, 7, 4*PageSize, ipcCreat)
+	again := seg(t, child, 7, 4*PageSize, ipcCreat)
 	child.Shmat(again, far, 0, 0)
 	got = kinds(m, func() {
 		for p := range uint64(4) {
@@ -187,7 +189,7 @@ func TestSegmentLives(t *testing.T) {
 func TestShmdt(t *testing.T) {
 	tk := task(t)
 	m := tk.machine
-	id := seg(t, m, ipcPrivate, 6*PageSize, 0)
+	id := seg(t, tk, ipcPrivate, 6*PageSize, 0)
 	tk.pages(t, 2, MmapArgs{Addr: page(6), Prot: rw, Flags: anon | MapFixed})
 	tk.Shmat(id, page(0), 0, 0)
 	tk.Munmap(page(0), PageSize)

@@ -21,12 +21,12 @@ func applyShmget(e *engine, th *thread, s *trace.Syscall) uint64 {
 	if e.imposed && !failed {
 		a.ID = int32(s.Ret)
 	}
-	id, errno := e.machine.Shmget(a)
+	id, errno := th.task.Shmget(a)
 	switch {
 	case errno == paging.ENOENT && e.imposed && !failed && a.Size > 0:
 		e.warnings.add("shmget of key %d by process %d: the segment was there before; taken for one of %d bytes without pages", a.Key, th.proc.pid, a.Size)
 		a.Flags |= creat
-		id, errno = e.machine.Shmget(a)
+		id, errno = th.task.Shmget(a)
 	case errno == 0 && e.imposed && failed && (a.Key == 0 || a.Flags&(creat|excl) == creat|excl):
 		e.machine.Shmrm(id) // a call that failed leaves nothing
 	}

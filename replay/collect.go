@@ -38,7 +38,7 @@ func (e *engine) collect(fromSource []string) *result.Run {
 		Timeline:  result.Timeline{EndsAccesses: e.timeline.ends},
 		Series:    e.timeline.series(),
 		Marks:     e.marks,
-		Warnings:  e.allWarnings(fromSource),
+		Warnings:  e.allWarnings(fromSource, &stats),
 	}
 }
 
@@ -77,7 +77,9 @@ func (e *engine) config() result.Config {
 	c := e.machine.Config()
 	return result.Config{Profile: c.Profile, Levels: c.Levels, CPUs: c.CPUs, TLB: c.TLB.String(),
 		FaultAroundBytes: c.FaultAround, PageCache: c.Cache.String(), Locking: c.Locking.String(),
-		ZeroPage: !c.NoZeroPage, LockedLimitBytes: c.LockedLimit}
+		ZeroPage: !c.NoZeroPage, Compat: c.Compat, BottomUp: c.BottomUp, Vsyscall: c.Vsyscall.String(),
+		Overcommit: c.Overcommit.String(), OvercommitRatio: c.OvercommitRatio, RAMBytes: c.RAM,
+		AddressLimitBytes: c.AddressLimit, DataLimitBytes: c.DataLimit, StackLimitBytes: c.StackLimit, LockedLimitBytes: c.LockedLimit}
 }
 
 func (e *engine) totals(s *paging.Stats) result.Totals {
@@ -91,6 +93,7 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 			Kinds: kindNames(&s.Faults)},
 		RSS:            result.RSS{PeakBytes: s.PeakRSS, FinalBytes: e.finalRSS},
 		PageTableBytes: s.PeakPageTableBytes,
+		Commit:         result.Commit{LimitBytes: e.machine.CommitLimit(), PeakBytes: s.PeakCommitBytes, Refused: s.CommitRefused},
 		TLB: result.TLB{Lookups: s.TLB.Lookups(), L1Misses: s.TLB.L1Misses(), Misses: s.TLB.Misses(), Walks: s.TLB.Walks(),
 			DataMisses: s.TLB.DataMisses(), ExecMisses: s.TLB.ExecMisses()},
 	}
@@ -123,7 +126,7 @@ var labelWarnings = map[string]string{
 
 // allWarnings lists what the trace says about its own limits, what it made the
 // replay leave out, and what came up on the way.
-func (e *engine) allWarnings(fromSource []string) []string {
+func (e *engine) allWarnings(fromSource []string, stats *paging.Stats) []string {
 	w := []string{}
 	add := func(on bool, format string, args ...any) {
 		if on {
@@ -144,6 +147,7 @@ func (e *engine) allWarnings(fromSource []string) []string {
 		add(unmodelled[name], "%d calls of %s change memory and are not modelled", e.agree.calls.Ignored[name], name)
 	}
 	add(e.agree.calls.Imposed > 0, "%d calls were refused memory where the recorder had placed something: the refusal is imposed on the model", e.agree.calls.Imposed)
+	add(stats.CommitRefused > 0, "%d requests for memory were refused by overcommit: a program may do something else then than the trace has", stats.CommitRefused)
 	add(e.others.processes > 0, "%d processes after the first %d share one row", e.others.processes, e.limits.rows)
 	add(e.mappings.full, "mappings after the first %d share one row", e.mappings.limit)
 	add(e.names.left > 0, "%d names are left out: together they are longer than %d bytes", e.names.left, e.names.limit)

@@ -151,7 +151,7 @@ func addressSpace(c paging.Config, abi trace.ABI, imposed bool) paging.Config {
 		if c.Levels == 0 {
 			c.Levels = 2
 		}
-		c.Compat = c.Levels > 3 || imposed
+		c.Compat = c.Compat || c.Levels > 3 || imposed
 	} else if c.Levels == 0 {
 		c.Levels = 4
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -275,5 +276,26 @@ func TestPrepareDir(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(good); len(left) != 0 {
 		t.Errorf("PrepareDir left %v", left)
+	}
+}
+
+// Every setting of the model is told, in words for what is unlimited; a result of
+// an earlier version has fewer rows and says nothing false.
+func TestSettings(t *testing.T) {
+	const none = 1<<64 - 1
+	run := &result.Run{Config: result.Config{Profile: "linux-6.1", Levels: 4, CPUs: 2, TLB: "l1i=64x4", FaultAroundBytes: 65536, PageCache: "cold",
+		Locking: "mm", ZeroPage: true, Compat: true, BottomUp: true, Vsyscall: "none", Overcommit: "2", OvercommitRatio: 80, RAMBytes: 1 << 30,
+		AddressLimitBytes: none, DataLimitBytes: 1 << 20, StackLimitBytes: 8 << 20, LockedLimitBytes: 64 << 10}}
+	text := fmt.Sprint(settings(run))
+	for _, want := range []string{"linux-6.1, locks of faults: mm", "{processors 2}", "4 levels, addresses of 32-bit processes", "mappings upwards",
+		"64.0 KiB", "cold at the start", "the shared zero page", "{vsyscall page none}", "mode 2, promises up to 80 % of 1.00 GiB of memory",
+		"{address space of a process at most what it asks for}", "{data of a process at most 1.00 MiB}", "{stack at most 8.00 MiB}",
+		"{locked memory of a process at most 64.0 KiB}"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in %s", want, text)
+		}
+	}
+	if text := fmt.Sprint(settings(sample(t))); strings.Contains(text, "at most") || strings.Contains(text, "overcommit") {
+		t.Errorf("a result that does not tell its limits: %s", text)
 	}
 }

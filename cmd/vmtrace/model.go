@@ -21,11 +21,11 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	around := newSize(c.FaultAround)
 	fs.Var(around, "fault-around", "map so many bytes of cached file pages around a read fault; 4KiB = off")
 	zero := fs.Bool("zero-page", true, "reads of fresh anonymous memory map the shared zero page; =false for kernels that have none")
-	memlock := newSize(c.LockedLimit)
-	fs.Var(memlock, "memlock", "bytes a process may lock in memory (ulimit -l)")
 	locking := fs.String("locking", c.Locking.String(), "page-table `locks`: per-table, global or mm")
 	fs.BoolVar(&c.BottomUp, "bottom-up", false, "place mappings upwards, as with vm.legacy_va_layout")
 	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
+	fs.BoolVar(&c.Compat, "compat", false, "give programs the addresses of 32-bit processes of a 64-bit kernel")
+	limits := limitFlags(fs, &c)
 	return func() (replay.Options, error) {
 		var err error
 		if *tlb != "" {
@@ -42,7 +42,10 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if c.Vsyscall, err = paging.ParseVsyscallMode(*vsyscall); err != nil {
 			return replay.Options{}, usagef("--vsyscall: %w", err)
 		}
-		c.FaultAround, c.NoZeroPage, c.LockedLimit = uint64(*around), !*zero, uint64(*memlock)
+		if err := limits(); err != nil {
+			return replay.Options{}, err
+		}
+		c.FaultAround, c.NoZeroPage = uint64(*around), !*zero
 		checked := c
 		if checked.Levels == 0 {
 			checked.Levels = 4 // chosen when the trace is known
@@ -54,19 +57,51 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	}
 }
 
-// size is a flag for a number of bytes: 64KiB, 1.5GB, 4096.
+// limitFlags declares the flags of what a process may map, and returns what
+// puts them into the configuration.
+func limitFlags(fs *pflag.FlagSet, c *paging.Config) func() error {
+	overcommit := fs.String("overcommit", c.Overcommit.String(), "`mode` of vm.overcommit_memory: 0 (no request above --ram), 1 (everything is promised), 2 (all promises together below a limit)")
+	fs.Uint64Var(&c.OvercommitRatio, "overcommit-ratio", c.OvercommitRatio, "`percentage` of --ram that mode 2 promises")
+	for _, f := range []struct {
+		name, help string
+		bytes      *uint64
+	}{
+		{"ram", "memory of the machine that overcommit goes by", &c.RAM},
+		{"rlimit-as", "bytes a process may map (ulimit -v)", &c.AddressLimit},
+		{"rlimit-data", "bytes of private writable memory a process may map (ulimit -d)", &c.DataLimit},
+		{"rlimit-stack", "bytes a stack may grow to (ulimit -s)", &c.StackLimit},
+		{"rlimit-memlock", "bytes a process may lock in memory (ulimit -l)", &c.LockedLimit},
+	} {
+		fs.Var((*size)(f.bytes), f.name, f.help)
+	}
+	return func() (err error) {
+		if c.Overcommit, err = paging.ParseOvercommit(*overcommit); err != nil {
+			return usagef("--overcommit: %w", err)
+		}
+		return nil
+	}
+}
+
+// size is a flag for a number of bytes: 64KiB, 1.5GB, 4096, unlimited.
 type size uint64
 
 func newSize(n uint64) *size { s := size(n); return &s }
 
 func (s *size) String() string {
+	if *s == paging.NoLimit {
+		return "unlimited"
+	}
 	return strings.ReplaceAll(humanize.IBytes(uint64(*s)), " ", "")
 }
 
 func (s *size) Set(text string) error {
+	if text == "unlimited" {
+		*s = paging.NoLimit
+		return nil
+	}
 	n, err := humanize.ParseBytes(text)
 	if err != nil {
-		return fmt.Errorf("%q is not a size such as 4096, 64KiB or 1.5GiB", text)
+		return fmt.Errorf("%q is not a size such as 4096, 64KiB, 1.5GiB or unlimited", text)
 	}
 	*s = size(n)
 	return nil

@@ -41,9 +41,20 @@ type Config struct {
 	FaultAroundBytes uint64 `json:"fault_around_bytes"`
 	PageCache        string `json:"page_cache"` // warm or cold
 	Locking          string `json:"locking"`
-	ZeroPage         bool   `json:"zero_page"`          // reads of fresh anonymous memory map the shared zero page
-	LockedLimitBytes uint64 `json:"locked_limit_bytes"` // a process may lock so much memory; 2^64-1 = no limit
-	MemoryBytes      uint64 `json:"memory_bytes"`       // 0 = no limit
+	ZeroPage         bool   `json:"zero_page"`            // reads of fresh anonymous memory map the shared zero page
+	Compat           bool   `json:"compat"`               // 32-bit processes of a 64-bit kernel
+	BottomUp         bool   `json:"bottom_up"`            // mappings are placed upwards
+	Vsyscall         string `json:"vsyscall"`             // xonly, emulate or none
+	Overcommit       string `json:"overcommit"`           // mode: 0, 1 or 2
+	OvercommitRatio  uint64 `json:"overcommit_ratio_pct"` // percentage of RAM that mode 2 promises
+	RAMBytes         uint64 `json:"ram_bytes"`            // that overcommit goes by; 2^64-1 = endless
+	MemoryBytes      uint64 `json:"memory_bytes"`         // 0 = no limit
+
+	// Limits of a process (setrlimit(2)) in bytes; 2^64-1 = no limit.
+	AddressLimitBytes uint64 `json:"address_limit_bytes"` // RLIMIT_AS
+	DataLimitBytes    uint64 `json:"data_limit_bytes"`    // RLIMIT_DATA
+	StackLimitBytes   uint64 `json:"stack_limit_bytes"`   // RLIMIT_STACK
+	LockedLimitBytes  uint64 `json:"locked_limit_bytes"`  // RLIMIT_MEMLOCK
 }
 
 // Totals are the counts of the whole run. Accesses and Refs are those that were
@@ -54,6 +65,7 @@ type Totals struct {
 	Faults         Faults  `json:"faults"`
 	RSS            RSS     `json:"rss"`
 	PageTableBytes uint64  `json:"page_table_bytes"` // peak, all processes
+	Commit         Commit  `json:"commit"`
 	TLB            TLB     `json:"tlb"`
 	Reclaim        Reclaim `json:"reclaim"`
 	Swap           Swap    `json:"swap"`
@@ -75,6 +87,13 @@ type Faults struct {
 type RSS struct {
 	PeakBytes  uint64 `json:"peak_bytes"`
 	FinalBytes uint64 `json:"final_bytes"` // just before the last process ended, or at the end of the trace
+}
+
+// Commit is what was promised to programs, and what was refused them.
+type Commit struct {
+	LimitBytes uint64 `json:"limit_bytes"` // of overcommit mode 2; 2^64-1 = none
+	PeakBytes  uint64 `json:"peak_bytes"`  // in mode 2
+	Refused    uint64 `json:"refused"`     // requests
 }
 
 // TLB counts lookups, misses and flushes over all CPUs.
