@@ -10,6 +10,7 @@ type Config struct {
 	Profile      string       // kernel followed: "linux-6.1"
 	Levels       int          // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
 	Compat       bool         // user addresses are those of 32-bit processes of a 64-bit kernel
+	HighMem      bool         // all frames of programs are high memory (CONFIG_HIGHMEM; 2 or 3 levels)
 	CPUs         int          // 1 to 64
 	TLB          TLBConfig    // of each CPU
 	FaultAround  uint64       // bytes mapped around a read fault, a power of two; PageSize = off
@@ -99,6 +100,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("profile %q: there is linux-6.1", c.Profile)
 	case c.Levels < 2 || c.Levels > 5:
 		return fmt.Errorf("%d page-table levels: there are 2 (i386), 3 (PAE), 4 (x86-64) and 5 (LA57)", c.Levels)
+	case c.HighMem && c.Levels > 3:
+		return fmt.Errorf("high memory with %d levels: only kernels with 2 (i386) and 3 (PAE) have any", c.Levels)
 	case c.CPUs < 1 || c.CPUs > maxCPUs:
 		return fmt.Errorf("%d CPUs: must be 1 to %d", c.CPUs, maxCPUs)
 	case c.FaultAround < PageSize || c.FaultAround > 2<<20 || c.FaultAround&(c.FaultAround-1) != 0:

@@ -35,11 +35,13 @@ type asidUse struct {
 	gen uint64 // flushes of the space that this CPU has seen
 }
 
-// flushRequest asks a CPU to forget pages of a space; start == end: all of it.
+// flushRequest asks a CPU to forget pages of a space; start == end: all of it;
+// everything: all of all spaces.
 type flushRequest struct {
 	id         uint32
 	gen        uint64
 	start, end uint64 // pages
+	everything bool
 }
 
 // apply carries out what other CPUs have asked for. Precondition: c.mu.
@@ -59,6 +61,12 @@ func (c *cpu) apply() {
 // only if the CPU has seen every flush before it; otherwise the whole ASID
 // goes. Precondition: c.mu.
 func (c *cpu) flush(r flushRequest) {
+	if r.everything {
+		for asid := range uint16(numASIDs) {
+			c.tlb.flushASID(asid + 1)
+		}
+		return
+	}
 	for i := range c.slots {
 		slot := &c.slots[i]
 		if slot.id != r.id {
@@ -79,6 +87,10 @@ func (c *cpu) flush(r flushRequest) {
 
 func (c *cpu) enqueue(r flushRequest) {
 	c.queueMu.Lock()
+	if n := len(c.queue); r.everything && n > 0 && c.queue[n-1].everything {
+		c.queueMu.Unlock()
+		return
+	}
 	c.queue = append(c.queue, r)
 	c.pending.Store(true)
 	c.queueMu.Unlock()

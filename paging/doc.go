@@ -40,6 +40,8 @@
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
+//   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
+//     memory, thread stacks in vmalloc areas with their lazy flush.
 //   - For each CPU a TLB of two levels, tagged by ASID (tlb.go, cpu.go), and
 //     every flush by cause, scope and the CPUs it went to (flush.go, gather.go).
 //
@@ -70,8 +72,8 @@
 //	          table.mu      entries of one leaf table (split page-table lock)
 //	            table.mu    of the other table, in fork and mremap
 //	              File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
-//	              framePool.mu, cpu.queueMu: nothing but framePool.mu is taken under them, and
-//	              Machine.filesMu under Machine.shmemMu
+//	              framePool.mu, kernelMaps.mu, cpu.queueMu: nothing but framePool.mu and
+//	              cpu.queueMu is taken under them, and Machine.filesMu under Machine.shmemMu
 //
 // What has no lock: a list of mappings and all in it but the anon_vma is
 // immutable, and published by an atomic pointer. A walk reads directories and
@@ -109,7 +111,8 @@
 //     [Config.Compat] there are no 64-bit ones.
 //   - Differs from Linux: where 32-bit kernels are concerned, only CONFIG_VMSPLIT_3G
 //     is there, page table isolation is off (PAE has three directories of its own
-//     from the beginning, not four), and all memory is low memory. With Compat on
+//     from the beginning, not four), and either all memory is low memory or all
+//     frames of programs are high memory ([Config.HighMem]). With Compat on
 //     2 or 3 levels addresses reach up to where a 64-bit kernel lets them, so that
 //     what was recorded there fits.
 //   - Differs from Linux: a read of the vsyscall page, where one is permitted, does
@@ -170,6 +173,10 @@
 //
 // TLB:
 //
+//   - Differs from Linux: entries of the kernel's mappings are not in the TLB; their
+//     flushes are counted, and those of everything empty it. A thread stack is given
+//     up when the thread ends (no RCU delay), its frames are not taken from the
+//     pool, and nothing but thread stacks is in vmalloc.
 //   - Differs from Linux: exit flushes what the CPU has of the space; the kernel
 //     is in lazy TLB mode by then and leaves the entries to be overwritten. The
 //     request is counted in both.

@@ -85,6 +85,9 @@ func (f *File) frame(t *Task, index uint64) uint32 {
 		return s.Load()
 	}
 	f.cached.Add(1)
+	if f.shmem {
+		t.kmapLocal(1) // zeroed
+	}
 	return pfn
 }
 

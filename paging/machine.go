@@ -22,6 +22,7 @@ type Machine struct {
 	shmemMu  sync.Mutex // guards what the files of shared memory count
 	sysv     sysvShm    // shmemMu
 	commit   commitments
+	kernel   kernelMaps
 
 	tasksMu sync.Mutex
 	tasks   map[*Task]struct{} // tasksMu
@@ -78,6 +79,7 @@ type Stats struct {
 	Faults             [NumFaultKinds]uint64
 	Flushes            [NumFlushCauses]FlushStats
 	TLB                TLBStats
+	Kernel             KernelStats
 	LostRaces          uint64 // faults that found the entry changed under the lock, or the mappings
 	RSS                RSS    // of all address spaces, added up
 	PeakRSS            uint64 // bytes: the most that sum has been
@@ -99,6 +101,10 @@ func (m *Machine) Stats() Stats {
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize,
 		PeakCommitBytes: uint64(m.commit.high.Load()) << pageShift, CommitRefused: m.commit.refused.Load()}
+	m.kernel.mu.Lock()
+	s.Kernel = m.kernel.stats
+	m.kernel.mu.Unlock()
+	s.Kernel.KmapLocals = all.kmapLocals
 	for _, c := range m.cpus {
 		c.mu.Lock()
 		s.TLB.add(&c.tlb.stats)
@@ -113,12 +119,14 @@ type taskStats struct {
 	faults       [NumFaultKinds]uint64
 	flushes      [NumFlushCauses]FlushStats
 	lostRaces    uint64
+	kmapLocals   uint64
 }
 
 func (s *taskStats) add(o *taskStats) {
 	s.minor += o.minor
 	s.major += o.major
 	s.lostRaces += o.lostRaces
+	s.kmapLocals += o.kmapLocals
 	for i := range s.faults {
 		s.faults[i] += o.faults[i]
 	}

@@ -20,6 +20,7 @@ type Task struct {
 	end      uint64    // pages of user addresses
 	gup      gupFlags  // of the fault at hand, 0 for one of the program
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
+	stack    uint64    // its kernel stack, see kernelmap.go
 	locks    lockTrace // held, in builds with invariants
 }
 

@@ -138,10 +138,13 @@ const (
 	FlushTruncate
 	FlushBrk
 	FlushWriteProtect // msync and write-back make shared pages clean and read-only again
+	FlushKmap         // the pool of kmap came round
+	FlushKmapLocal    // a CPU's own place for a frame of high memory was given up
+	FlushVunmap       // areas of vmalloc were given up
 	NumFlushCauses    = iota
 )
 
-var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "write_protect"}
+var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "write_protect", "kmap", "kmap_local", "vunmap"}
 
 func (c FlushCause) String() string { return name(flushNames, int(c)) }
 

@@ -77,7 +77,7 @@ func (e *engine) config() result.Config {
 	c := e.machine.Config()
 	return result.Config{Profile: c.Profile, Levels: c.Levels, CPUs: c.CPUs, TLB: c.TLB.String(),
 		FaultAroundBytes: c.FaultAround, PageCache: c.Cache.String(), Locking: c.Locking.String(),
-		ZeroPage: !c.NoZeroPage, Compat: c.Compat, BottomUp: c.BottomUp, Vsyscall: c.Vsyscall.String(),
+		ZeroPage: !c.NoZeroPage, HighMem: c.HighMem, Compat: c.Compat, BottomUp: c.BottomUp, Vsyscall: c.Vsyscall.String(),
 		Overcommit: c.Overcommit.String(), OvercommitRatio: c.OvercommitRatio, RAMBytes: c.RAM,
 		AddressLimitBytes: c.AddressLimit, DataLimitBytes: c.DataLimit, StackLimitBytes: c.StackLimit, LockedLimitBytes: c.LockedLimit}
 }
@@ -97,6 +97,10 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 		TLB: result.TLB{Lookups: s.TLB.Lookups(), L1Misses: s.TLB.L1Misses(), Misses: s.TLB.Misses(), Walks: s.TLB.Walks(),
 			DataMisses: s.TLB.DataMisses(), ExecMisses: s.TLB.ExecMisses()},
 	}
+	k := &s.Kernel
+	t.Kernel = result.Kernel{Kmaps: k.Kmaps, KmapWraps: k.KmapWraps, KmapLocals: k.KmapLocals,
+		StacksMade: k.StacksMade, StacksReused: k.StacksReused, StacksFreed: k.StacksFreed, StackPeakBytes: k.PeakBytes,
+		Purges: k.Purges, PageTableBytes: k.PageTableBytes}
 	f := &t.TLB.Flushes
 	f.Causes = map[string]uint64{}
 	for c := range s.Flushes {

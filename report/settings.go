@@ -36,6 +36,7 @@ func settings(run *result.Run) []setting {
 			rows = append(rows, setting{name, value})
 		}
 	}
+	add("frames of programs", when(c.HighMem, "high memory"))
 	add("vsyscall page", c.Vsyscall)
 	add("overcommit", overcommitInWords(c))
 	for _, l := range []struct {

@@ -25,6 +25,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	fs.BoolVar(&c.BottomUp, "bottom-up", false, "place mappings upwards, as with vm.legacy_va_layout")
 	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
 	fs.BoolVar(&c.Compat, "compat", false, "give programs the addresses of 32-bit processes of a 64-bit kernel")
+	fs.BoolVar(&c.HighMem, "highmem", false, "frames of programs are high memory, which the kernel maps to zero or copy it; with 2 or 3 levels")
 	limits := limitFlags(fs, &c)
 	return func() (replay.Options, error) {
 		var err error
@@ -49,6 +50,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		checked := c
 		if checked.Levels == 0 {
 			checked.Levels = 4 // chosen when the trace is known
+			checked.HighMem = false
 		}
 		if err := checked.Validate(); err != nil {
 			return replay.Options{}, usageError{err}

@@ -42,6 +42,7 @@ type Config struct {
 	PageCache        string `json:"page_cache"` // warm or cold
 	Locking          string `json:"locking"`
 	ZeroPage         bool   `json:"zero_page"`            // reads of fresh anonymous memory map the shared zero page
+	HighMem          bool   `json:"highmem"`              // frames of programs are high memory
 	Compat           bool   `json:"compat"`               // 32-bit processes of a 64-bit kernel
 	BottomUp         bool   `json:"bottom_up"`            // mappings are placed upwards
 	Vsyscall         string `json:"vsyscall"`             // xonly, emulate or none
@@ -67,6 +68,7 @@ type Totals struct {
 	PageTableBytes uint64  `json:"page_table_bytes"` // peak, all processes
 	Commit         Commit  `json:"commit"`
 	TLB            TLB     `json:"tlb"`
+	Kernel         Kernel  `json:"kernel"`
 	Reclaim        Reclaim `json:"reclaim"`
 	Swap           Swap    `json:"swap"`
 }
@@ -105,6 +107,20 @@ type TLB struct {
 	DataMisses uint64  `json:"data_misses"`
 	ExecMisses uint64  `json:"exec_misses"`
 	Flushes    Flushes `json:"flushes"`
+}
+
+// Kernel counts mappings in the kernel's own half of the address space: frames of
+// high memory, and thread stacks.
+type Kernel struct {
+	Kmaps          uint64 `json:"kmaps"`       // frames mapped in the pool
+	KmapWraps      uint64 `json:"kmap_wraps"`  // flushes of the pool, everywhere
+	KmapLocals     uint64 `json:"kmap_locals"` // frames mapped on one processor, to zero or copy them
+	StacksMade     uint64 `json:"stacks_made"`
+	StacksReused   uint64 `json:"stacks_reused"` // kept by a processor
+	StacksFreed    uint64 `json:"stacks_freed"`
+	StackPeakBytes uint64 `json:"stack_peak_bytes"` // of stacks in vmalloc, those kept included
+	Purges         uint64 `json:"vmalloc_purges"`   // flushes of areas that were given up, everywhere
+	PageTableBytes uint64 `json:"page_table_bytes"` // of vmalloc areas
 }
 
 // Flushes counts TLB flushes by cause. One request may reach several CPUs.
