@@ -115,6 +115,7 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 		f.Pages += n.Pages
 		f.IPIs += n.IPIs
 	}
+	t.Estimate = e.costs.estimate(&t, e.machine.Config().Levels)
 	return t
 }
 

@@ -17,6 +17,7 @@ import (
 // useful.
 type Options struct {
 	Model    paging.Config  // Levels 0: those of the trace's ABI, see doc.go
+	Costs    Costs          // for estimates of time; zero value = DefaultCosts
 	Path     string         // of the trace, for the result
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
@@ -77,6 +78,7 @@ type engine struct {
 	names    names
 	warnings warnings
 	finalRSS uint64
+	costs    Costs
 
 	sinceCheck struct{ events, refs int }
 	nextTell   uint64
@@ -120,8 +122,12 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	if opts.Buckets <= 0 {
 		opts.Buckets = defaultBuckets
 	}
+	if opts.Costs.ns == nil {
+		opts.Costs = DefaultCosts()
+	}
 	e := &engine{
 		opts:     opts,
+		costs:    opts.Costs,
 		limits:   lim,
 		header:   h,
 		imposed:  imposed,

@@ -279,6 +279,27 @@ func TestPrepareDir(t *testing.T) {
 	}
 }
 
+// An estimate is always called one, and its parts are shares of it.
+func TestEstimate(t *testing.T) {
+	run := sample(t)
+	run.Totals.Estimate = result.Estimate{Costs: "built in", Total: 2_000_000, Faults: 1_500_000, Walks: 500_000, Unpriced: []string{"fault.oom"}}
+	var b bytes.Buffer
+	if err := Text(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	const parts = "faults 75.0 %, page-table walks 25.0 %, without a cost: fault.oom"
+	for _, text := range []string{b.String(), strings.Join(Summary(run), "\n")} {
+		if !strings.Contains(text, "estimated") || !strings.Contains(text, "2.00 ms") || !strings.Contains(text, parts) {
+			t.Errorf("no estimate in:\n%s", text)
+		}
+	}
+	for ns, want := range map[uint64]string{0: "0 ns", 999: "999 ns", 1500: "1.50 us", 2_345_000: "2.35 ms", 90_000_000_000: "90.0 s"} {
+		if got := Nanoseconds(ns); got != want {
+			t.Errorf("%d ns: %s, want %s", ns, got, want)
+		}
+	}
+}
+
 // Every setting of the model is told, in words for what is unlimited; a result of
 // an earlier version has fewer rows and says nothing false.
 func TestSettings(t *testing.T) {

@@ -39,6 +39,9 @@ func Summary(run *result.Run) []string {
 	t := &run.Totals
 	out := []string{fmt.Sprintf("%s made %s accesses in %s.", programName(run), SI(t.Accesses), inProcesses(run))}
 	out = append(out, faultsInWords(run), rssInWords(run), tlbInWords(t))
+	if e := &t.Estimate; e.Costs != "" {
+		out = append(out, fmt.Sprintf("By a table of costs (%s) memory management took an estimated %s: %s.", e.Costs, Nanoseconds(e.Total), estimateParts(e)))
+	}
 	return append(out, agreementInWords(run))
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -26,6 +27,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
 	fs.BoolVar(&c.Compat, "compat", false, "give programs the addresses of 32-bit processes of a 64-bit kernel")
 	fs.BoolVar(&c.HighMem, "highmem", false, "frames of programs are high memory, which the kernel maps to zero or copy it; with 2 or 3 levels")
+	costs := fs.String("costs", "", "JSON `file` with costs in ns for the estimate of time; what it does not name keeps the built-in cost")
 	limits := limitFlags(fs, &c)
 	return func() (replay.Options, error) {
 		var err error
@@ -55,7 +57,11 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if err := checked.Validate(); err != nil {
 			return replay.Options{}, usageError{err}
 		}
-		return replay.Options{Model: c}, nil
+		table, err := loadCosts(*costs)
+		if err != nil {
+			return replay.Options{}, err
+		}
+		return replay.Options{Model: c, Costs: table}, nil
 	}
 }
 
@@ -82,6 +88,22 @@ func limitFlags(fs *pflag.FlagSet, c *paging.Config) func() error {
 		}
 		return nil
 	}
+}
+
+// loadCosts reads the table of costs in a file; no name is the built-in one.
+func loadCosts(path string) (replay.Costs, error) {
+	if path == "" {
+		return replay.DefaultCosts(), nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return replay.Costs{}, err
+	}
+	costs, err := replay.ParseCosts(data, path)
+	if err != nil {
+		return replay.Costs{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return costs, nil
 }
 
 // size is a flag for a number of bytes: 64KiB, 1.5GB, 4096, unlimited.

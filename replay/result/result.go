@@ -71,6 +71,23 @@ type Totals struct {
 	Kernel         Kernel  `json:"kernel"`
 	Reclaim        Reclaim `json:"reclaim"`
 	Swap           Swap    `json:"swap"`
+
+	Estimate Estimate `json:"estimate_ns"`
+}
+
+// Estimate is the time in ns that the counts stand for by a table of costs: an
+// estimate, never a measurement. Events of one sort cost the same wherever they
+// happen, and nothing overlaps.
+type Estimate struct {
+	Costs    string   `json:"costs"` // the table: "built in", or the file
+	Total    uint64   `json:"total"`
+	Walks    uint64   `json:"walks"`  // of page tables, after misses in the TLB
+	Faults   uint64   `json:"faults"` // without reading
+	Reads    uint64   `json:"reads"`  // from disk, for major faults
+	Flushes  uint64   `json:"flushes"`
+	Swap     uint64   `json:"swap"`
+	Kernel   uint64   `json:"kernel"`   // mappings of the kernel's own
+	Unpriced []string `json:"unpriced"` // what the table has no cost for
 }
 
 // Faults counts page faults. Foreign faults, taken on mappings that belong to
