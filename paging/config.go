@@ -7,7 +7,7 @@ import (
 
 // Config configures a Machine. Start from DefaultConfig.
 type Config struct {
-	Profile      string       // kernel followed: "linux-6.1"
+	Profile      string       // kernel followed: one of Profiles
 	Levels       int          // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
 	Compat       bool         // user addresses are those of 32-bit processes of a 64-bit kernel
 	HighMem      bool         // all frames of programs are high memory (CONFIG_HIGHMEM; 2 or 3 levels)
@@ -88,16 +88,21 @@ const maxCPUs = 64
 // kernel's own limits of stack and locked memory (include/asm-generic/resource.h:
 // INIT_RLIMITS, include/uapi/linux/resource.h: _STK_LIM, MLOCK_LIMIT).
 func DefaultConfig() Config {
-	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10,
+	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: defaultFaultAround,
 		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20,
 		RAM: NoLimit, OvercommitRatio: 50}
 }
 
+const defaultFaultAround = 64 << 10 // fault_around_bytes
+
 // Validate returns an error that names the field and what it may be.
 func (c Config) Validate() error {
+	p, err := findProfile(c.Profile)
 	switch {
-	case c.Profile != "linux-6.1":
-		return fmt.Errorf("profile %q: there is linux-6.1", c.Profile)
+	case err != nil:
+		return err
+	case c.FaultAround > PageSize && !p.faultAround:
+		return fmt.Errorf("fault-around of %d bytes: %s has none", c.FaultAround, p.name)
 	case c.Levels < 2 || c.Levels > 5:
 		return fmt.Errorf("%d page-table levels: there are 2 (i386), 3 (PAE), 4 (x86-64) and 5 (LA57)", c.Levels)
 	case c.HighMem && c.Levels > 3:

@@ -18,6 +18,7 @@ type cpu struct {
 	asid    uint16            // mu: of space
 	slots   [numASIDs]asidUse // mu: who has which ASID
 	nextUse int               // mu: slot to recycle next
+	asids   int               // slots that are used; immutable
 
 	pending atomic.Bool    // queue is not empty
 	spare   []flushRequest // mu: the array of the last queue, to be used again
@@ -116,7 +117,7 @@ func (c *cpu) load(s *Space, index int) (flushed bool) {
 	}
 	if i < 0 {
 		i = c.nextUse
-		c.nextUse = (i + 1) % numASIDs
+		c.nextUse = (i + 1) % c.asids
 	}
 	c.slots[i] = asidUse{s.id, gen}
 	c.asid = uint16(i + 1)

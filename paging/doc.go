@@ -15,6 +15,10 @@
 //
 // The reference is the 6.1 long-term kernel as Debian ships it (package
 // linux-source-6.1). Comments name file and function; "the kernel" is that one.
+// Config.Profile "linux-2.6.32" brings back some of what that kernel did: no
+// fault-around, the lock of the whole address space for faults, flushes that are
+// full but for single pages, no ASIDs, and advice that it did not know yet
+// (profile.go).
 //
 // # What is modelled
 //
@@ -102,51 +106,69 @@
 //
 //   - Differs from Linux: a fetch from memory that may be read but not executed
 //     is refused at once; access_error lets the first one map the page.
+//
 //   - Differs from Linux: pages of the vdso and of vvar are mapped but not
 //     resident; the vdso's count as file pages there.
+//
 //   - An access to an address that is not canonical is a general protection fault
 //     to the processor, not a page fault. It is a fault kind of its own here
 //     ([FaultGP]), so that it is seen; the outcome, SIGSEGV, is the same.
+//
 //   - Differs from Linux: all processes of a machine have the same layout; with
 //     [Config.Compat] there are no 64-bit ones.
+//
 //   - Differs from Linux: where 32-bit kernels are concerned, only CONFIG_VMSPLIT_3G
 //     is there, page table isolation is off (PAE has three directories of its own
 //     from the beginning, not four), and either all memory is low memory or all
 //     frames of programs are high memory ([Config.HighMem]). With Compat on
 //     2 or 3 levels addresses reach up to where a 64-bit kernel lets them, so that
 //     what was recorded there fits.
+//
 //   - Differs from Linux: a read of the vsyscall page, where one is permitted, does
 //     not go through the TLB; a fetch is taken for a call that the kernel emulates,
 //     wherever in the page it is, and what that call touches is left out.
+//
 //   - Differs from Linux: [Task.ProcessVM] and [Task.AccessRemote] do not ask
 //     whether the one process may trace the other (EPERM, ESRCH), and pages are
 //     held for no longer than the call that made them present.
+//
 //   - Differs from Linux: the root of the page table is not counted, as VmPTE
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.
+//
 //   - Differs from Linux: memory for a fork, a mapping or a table never runs out,
 //     only frames do (2^30). The limits of address
 //     space, data, stack and locked memory (limits.go, [Config]) are the same for
 //     every process; regions of an image ([Task.MapRegion]) are not held against
 //     them, nor does RLIMIT_DATA count its data segment against brk.
 //     vm.max_map_count is 65530.
+//
 //   - Differs from Linux: overcommit (overcommit.go) goes by [Config.RAM], without
 //     swap, and takes all of it for free at boot (user_reserve_kbytes,
 //     admin_reserve_kbytes); its sum is exact, where a per-CPU counter lags. Pages of
 //     tmpfs, of memfd and of segments with SHM_NORESERVE are not charged one by one,
 //     and neither are regions of an image refused. [Task.Fork] does not fail:
 //     [Task.MayFork] says whether it would.
+//
 //   - Differs from Linux: calls come from an unprivileged process, but files are
 //     open for reading and writing: EACCES of file modes, sealing and noexec do
 //     not occur.
+//
 //   - Differs from Linux: anonymous MAP_HUGETLB finds an empty pool (ENOMEM);
 //     where a recorded program got an address it gets ordinary pages there.
+//
 //   - Differs from Linux: MADV_PAGEOUT, MADV_COLLAPSE, MADV_HUGEPAGE and
 //     MADV_MERGEABLE do nothing but split mappings where their flags do; after
 //     MADV_FREE pages stay, since nothing reclaims them.
+//
 //   - Differs from Linux: a call that is refused with ENOMEM at vm.max_map_count
 //     leaves the mappings as they were; the kernel may leave the first of two
 //     splits.
+//
+//   - Differs from Linux 2.6.32 (the profile): calls and flags that came later are
+//     there but for advice; remap_file_pages makes mappings of its own, as since
+//     4.0, and no file entries; merging, placement and the guard gap of 1 MiB are
+//     those of 6.1; mremap flushes ranges and not page by page.
 //
 // Placement:
 //

@@ -160,7 +160,7 @@ func (t *Task) kmap(pfn uint32) {
 func (m *Machine) flushKernel(t *Task, cause FlushCause, pages uint64) {
 	st := &t.stats.flushes[cause]
 	st.Requests++
-	everything := pages > flushCeiling
+	everything := pages > m.profile.ceiling
 	if everything {
 		st.Full++
 	} else {

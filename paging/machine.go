@@ -10,6 +10,7 @@ import (
 type Machine struct {
 	cfg       Config
 	layout    layout
+	profile   profile
 	cpus      []*cpu
 	frames    *framePool
 	onFault   func(*FaultInfo)
@@ -38,9 +39,10 @@ func New(c Config) (*Machine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Machine{cfg: c, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
+	p, _ := findProfile(c.Profile) // Validate has found it
+	m := &Machine{cfg: c, profile: p, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
 	for range c.CPUs {
-		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB)})
+		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB), asids: p.asids})
 	}
 	return m, nil
 }

@@ -138,7 +138,7 @@ func (s *Space) reprotected(v *vma, e uint64) uint64 {
 func (s *Space) mayWrite(v *vma, e uint64) bool {
 	switch {
 	case v.private():
-		return e&(pteD|pteExclusive) == pteD|pteExclusive
+		return s.machine.profile.keepsWrite && e&(pteD|pteExclusive) == pteD|pteExclusive
 	case v.file.shmem:
 		return true
 	}

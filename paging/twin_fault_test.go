@@ -87,8 +87,8 @@ func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
 	}
 	start, end := p.bounds(page)
 	size := uint64(1) << p.w.bits
-	first := max(page/16*16, start, page/size*size)
-	for i := first; i < min(first+16, end, (page/size+1)*size); i++ {
+	first := max(page/p.w.around*p.w.around, start, page/size*size)
+	for i := first; i < min(first+p.w.around, end, (page/size+1)*size); i++ {
 		index := uint64(int64(i) + v.offset)
 		if p.pte[i] != nil || index >= v.file.pages || v.file.shmem && i != page && v.file.frames[index] == nil {
 			continue

@@ -15,6 +15,7 @@ import (
 // what makes options of them.
 func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	c := paging.DefaultConfig()
+	kernel := fs.String("kernel", c.Profile, "`kernel` to follow: "+strings.Join(paging.Profiles(), " or "))
 	fs.IntVar(&c.Levels, "levels", 0, "`levels` of the page table: 2 (i386), 3 (PAE), 4 (x86-64), 5 (LA57); by default 4, and 2 for a trace of i386 programs")
 	fs.IntVar(&c.CPUs, "cpus", c.CPUs, "processors; threads are spread over them in the order they start")
 	tlb := fs.String("tlb", "", "TLB `geometry` of each processor (default "+c.TLB.String()+")")
@@ -31,6 +32,15 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	limits := limitFlags(fs, &c)
 	return func() (replay.Options, error) {
 		var err error
+		if err = c.SetProfile(*kernel); err != nil {
+			return replay.Options{}, usagef("--kernel: %w", err)
+		}
+		if !fs.Changed("fault-around") {
+			*around = size(c.FaultAround)
+		}
+		if !fs.Changed("locking") {
+			*locking = c.Locking.String()
+		}
 		if *tlb != "" {
 			if c.TLB, err = paging.ParseTLB(*tlb); err != nil {
 				return replay.Options{}, usagef("--tlb: %w", err)
