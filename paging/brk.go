@@ -44,7 +44,7 @@ func (s *Space) growHeap(from, to uint64) bool {
 	l := s.list()
 	v := &vma{start: from, end: to, flags: protFlags(ProtRead|ProtWrite) | vmMayAll | vmAccount | s.defFlags, pgoff: from >> pageShift, name: regionNames[Heap]}
 	i := l.find(from)
-	if to > s.machine.layout.end || to < from || len(l) > maxMapCount || !s.mayExpand(v.flags, v.pages()) || !s.mayLock(v.flags, v.pages()) || i < len(l) && to+PageSize > l[i].gapStart() {
+	if to > s.machine.layout.end || to < from || len(l) > maxMapCount || !s.mayExpand(v.flags, v.pages()) || !s.mayLock(v.flags, v.pages()) || !s.mayCommit(v.pages()) || i < len(l) && to+PageSize > l[i].gapStart() {
 		return false
 	}
 	below := i > 0 && l[i-1].end > s.startBrk && continues(l[i-1], v) && l[i-1].accepts(v, nil)

@@ -26,6 +26,11 @@ func (m *Machine) Check() error {
 	if got := m.tables.Load(); got != c.tables {
 		return fmt.Errorf("page tables of all spaces: counted %d, found %d", got, c.tables)
 	}
+	if m.cfg.Overcommit == OvercommitNever {
+		if got := m.commit.pages.Load(); got != c.promised() {
+			return fmt.Errorf("pages promised: counted %d, found %d", got, c.promised())
+		}
+	}
 	if err := c.caches(); err != nil {
 		return err
 	}
@@ -56,6 +61,21 @@ type checker struct {
 	cached  map[uint32]bool    // frames of page caches
 	rss     [numRSS]int64
 	tables  int64
+}
+
+// promised recounts what counts against the commit limit.
+func (c *checker) promised() int64 {
+	n := int64(0)
+	for _, s := range c.m.liveSpaces() {
+		n += int64(s.list().accountedPages())
+	}
+	for _, seg := range c.m.sysv.byID {
+		c.shmem[seg.file] += 0
+	}
+	for f := range c.shmem {
+		n += f.promised
+	}
+	return n
 }
 
 func (c *checker) space(s *Space) error {
@@ -165,11 +185,16 @@ func (c *checker) caches() error {
 	for _, f := range c.m.files {
 		files = append(files, f)
 	}
+	for _, seg := range c.m.sysv.byID {
+		c.shmem[seg.file] += 0
+	}
 	for f, n := range c.shmem {
 		if f.maps != n {
-			return fmt.Errorf("shared anonymous memory: counted %d mappings, found %d", f.maps, n)
+			return fmt.Errorf("shared memory %s: counted %d mappings, found %d", f.path, f.maps, n)
 		}
-		files = append(files, f)
+		if c.m.files[fileKey{f.dev, f.ino}] != f {
+			files = append(files, f)
+		}
 	}
 	for _, f := range files {
 		n := int64(0)

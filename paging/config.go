@@ -7,9 +7,10 @@ import (
 
 // Config configures a Machine. Start from DefaultConfig.
 type Config struct {
-	Profile      string       // kernel followed: "linux-6.1"
+	Profile      string       // kernel followed: one of Profiles
 	Levels       int          // levels of the page table: 2 (i386), 3 (PAE), 4 (x86-64) or 5 (LA57); see layout
 	Compat       bool         // user addresses are those of 32-bit processes of a 64-bit kernel
+	HighMem      bool         // all frames of programs are high memory (CONFIG_HIGHMEM; 2 or 3 levels)
 	CPUs         int          // 1 to 64
 	TLB          TLBConfig    // of each CPU
 	FaultAround  uint64       // bytes mapped around a read fault, a power of two; PageSize = off
@@ -27,7 +28,12 @@ type Config struct {
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits
 	Stack        UseStack     // is told of every use, for curves; not together with Memory
-	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
+	Overcommit   Overcommit   // of memory that is asked for (vm.overcommit_memory)
+	RAM          uint64       // bytes of memory that Overcommit goes by; NoLimit = endless
+	// OvercommitRatio is the percentage of RAM that may be promised with
+	// OvercommitNever (vm.overcommit_ratio).
+	OvercommitRatio uint64
+	LockedLimit     uint64 // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 
 // NoLimit is a limit that nothing reaches (RLIM_INFINITY).
@@ -88,23 +94,35 @@ const maxCPUs = 64
 // kernel's own limits of stack and locked memory (include/asm-generic/resource.h:
 // INIT_RLIMITS, include/uapi/linux/resource.h: _STK_LIM, MLOCK_LIMIT).
 func DefaultConfig() Config {
-	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: 64 << 10,
-		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20}
+	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: defaultFaultAround,
+		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20,
+		RAM: NoLimit, OvercommitRatio: 50}
 }
+
+const defaultFaultAround = 64 << 10 // fault_around_bytes
 
 // Validate returns an error that names the field and what it may be.
 func (c Config) Validate() error {
+	p, err := findProfile(c.Profile)
 	switch {
-	case c.Profile != "linux-6.1":
-		return fmt.Errorf("profile %q: there is linux-6.1", c.Profile)
+	case err != nil:
+		return err
+	case c.FaultAround > PageSize && !p.faultAround:
+		return fmt.Errorf("fault-around of %d bytes: %s has none", c.FaultAround, p.name)
 	case c.Levels < 2 || c.Levels > 5:
 		return fmt.Errorf("%d page-table levels: there are 2 (i386), 3 (PAE), 4 (x86-64) and 5 (LA57)", c.Levels)
+	case c.HighMem && c.Levels > 3:
+		return fmt.Errorf("high memory with %d levels: only kernels with 2 (i386) and 3 (PAE) have any", c.Levels)
 	case c.CPUs < 1 || c.CPUs > maxCPUs:
 		return fmt.Errorf("%d CPUs: must be 1 to %d", c.CPUs, maxCPUs)
 	case c.FaultAround < PageSize || c.FaultAround > 2<<20 || c.FaultAround&(c.FaultAround-1) != 0:
 		return fmt.Errorf("fault-around of %d bytes: must be a power of two from 4 KiB (off) to 2 MiB", c.FaultAround)
 	case int(c.Cache) >= len(cacheNames) || int(c.Locking) >= len(lockingNames) || int(c.Vsyscall) >= len(vsyscallNames):
 		return fmt.Errorf("page cache, locking or vsyscall page out of range")
+	case int(c.Overcommit) >= len(overcommitNames):
+		return fmt.Errorf("overcommit mode %d: there are %v", c.Overcommit, overcommitNames)
+	case c.Overcommit == OvercommitNever && (c.RAM == NoLimit || c.OvercommitRatio > 100):
+		return fmt.Errorf("overcommit mode 2 needs the memory of the machine and a ratio of 0 to 100 percent, not %d", c.OvercommitRatio)
 	}
 	if err := c.validateMemory(); err != nil {
 		return err

@@ -18,6 +18,7 @@ type cpu struct {
 	asid    uint16            // mu: of space
 	slots   [numASIDs]asidUse // mu: who has which ASID
 	nextUse int               // mu: slot to recycle next
+	asids   int               // slots that are used; immutable
 
 	pending atomic.Bool    // queue is not empty
 	spare   []flushRequest // mu: the array of the last queue, to be used again
@@ -36,11 +37,13 @@ type asidUse struct {
 	gen uint64 // flushes of the space that this CPU has seen
 }
 
-// flushRequest asks a CPU to forget pages of a space; start == end: all of it.
+// flushRequest asks a CPU to forget pages of a space; start == end: all of it;
+// everything: all of all spaces.
 type flushRequest struct {
 	id         uint32
 	gen        uint64
 	start, end uint64 // pages
+	everything bool
 }
 
 // apply carries out what other CPUs have asked for. Precondition: c.mu.
@@ -61,6 +64,12 @@ func (c *cpu) apply() {
 // only if the CPU has seen every flush before it; otherwise the whole ASID
 // goes. Precondition: c.mu.
 func (c *cpu) flush(r flushRequest) {
+	if r.everything {
+		for asid := range uint16(numASIDs) {
+			c.tlb.flushASID(asid + 1)
+		}
+		return
+	}
 	for i := range c.slots {
 		slot := &c.slots[i]
 		if slot.id != r.id {
@@ -81,6 +90,10 @@ func (c *cpu) flush(r flushRequest) {
 
 func (c *cpu) enqueue(r flushRequest) {
 	c.queueMu.Lock()
+	if n := len(c.queue); r.everything && n > 0 && c.queue[n-1].everything {
+		c.queueMu.Unlock()
+		return
+	}
 	c.queue = append(c.queue, r)
 	c.pending.Store(true)
 	c.queueMu.Unlock()
@@ -106,7 +119,7 @@ func (c *cpu) load(s *Space, index int) (flushed bool) {
 	}
 	if i < 0 {
 		i = c.nextUse
-		c.nextUse = (i + 1) % numASIDs
+		c.nextUse = (i + 1) % c.asids
 	}
 	c.slots[i] = asidUse{s.id, gen}
 	c.asid = uint16(i + 1)

@@ -15,9 +15,14 @@
 //
 // The reference is the 6.1 long-term kernel as Debian ships it (package
 // linux-source-6.1). Comments name file and function; "the kernel" is that one.
+// Config.Profile "linux-2.6.32" brings back some of what that kernel did: no
+// fault-around, the lock of the whole address space for faults, flushes that are
+// full but for single pages, no ASIDs, and advice that it did not know yet
+// (profile.go).
 //
 // # What is modelled
 //
+//   - Overcommit in its three modes (overcommit.go), by memory promised.
 //   - Mappings (vma.go, merge.go): split, and merged by the rules of vma_merge
 //     and mmap_region, with anon_vma, file, offset and flags.
 //   - Calls, each returning the kernel's value or errno: mmap and munmap
@@ -34,6 +39,8 @@
 //     pending SIGKILL, and what is built on it: populating and locking
 //     (populate.go), process_vm_readv and process_vm_writev, access by a
 //     debugger, core dumps; the vsyscall page.
+//   - Shared memory (shmem.go): behind shared anonymous mappings, tmpfs and memfd,
+//     and System V segments with shmget, shmat, shmdt and removal (sysvshm.go).
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
@@ -41,6 +48,8 @@
 //     slots, swap cache and read-ahead (swap.go), reclaim through a reverse map
 //     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
 //     and faults at every size of memory at once (levels.go).
+//   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
+//     memory, thread stacks in vmalloc areas with their lazy flush.
 //   - For each CPU a TLB of two levels, tagged by ASID (tlb.go, cpu.go), and
 //     every flush by cause, scope and the CPUs it went to (flush.go, gather.go).
 //
@@ -49,7 +58,7 @@
 // # Not covered
 //
 // Writeback by age; huge pages, transparent or
-// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; memfd, shmat; lazy TLB mode
+// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
 // and kernel threads; page-walk caches; time.
 //
 // # Concurrency
@@ -71,7 +80,8 @@
 //	          table.mu      entries of one leaf table (split page-table lock)
 //	            table.mu    of the other table, in fork and mremap
 //	              memory.mu, File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
-//	              framePool.mu, cpu.queueMu: nothing but framePool.mu is taken under them
+//	              framePool.mu, kernelMaps.mu, cpu.queueMu: nothing but framePool.mu and
+//	              cpu.queueMu is taken under them, and Machine.filesMu under Machine.shmemMu
 //
 // What has no lock: a list of mappings and all in it but the anon_vma is
 // immutable, and published by an atomic pointer. A walk reads directories and
@@ -100,44 +110,69 @@
 //
 //   - Differs from Linux: a fetch from memory that may be read but not executed
 //     is refused at once; access_error lets the first one map the page.
+//
 //   - Differs from Linux: pages of the vdso and of vvar are mapped but not
 //     resident; the vdso's count as file pages there.
+//
 //   - An access to an address that is not canonical is a general protection fault
 //     to the processor, not a page fault. It is a fault kind of its own here
 //     ([FaultGP]), so that it is seen; the outcome, SIGSEGV, is the same.
+//
 //   - Differs from Linux: all processes of a machine have the same layout; with
 //     [Config.Compat] there are no 64-bit ones.
+//
 //   - Differs from Linux: where 32-bit kernels are concerned, only CONFIG_VMSPLIT_3G
 //     is there, page table isolation is off (PAE has three directories of its own
-//     from the beginning, not four), and all memory is low memory. With Compat on
+//     from the beginning, not four), and either all memory is low memory or all
+//     frames of programs are high memory ([Config.HighMem]). With Compat on
 //     2 or 3 levels addresses reach up to where a 64-bit kernel lets them, so that
 //     what was recorded there fits.
+//
 //   - Differs from Linux: a read of the vsyscall page, where one is permitted, does
 //     not go through the TLB; a fetch is taken for a call that the kernel emulates,
 //     wherever in the page it is, and what that call touches is left out.
+//
 //   - Differs from Linux: [Task.ProcessVM] and [Task.AccessRemote] do not ask
 //     whether the one process may trace the other (EPERM, ESRCH), and pages are
 //     held for no longer than the call that made them present.
+//
 //   - Differs from Linux: the root of the page table is not counted, as VmPTE
 //     does not count it; a mremap of a gigabyte or more that finds directories
 //     without tables does not copy those.
+//
 //   - Differs from Linux: memory for a fork, a mapping or a table never runs out,
-//     only frames do (2^30); there is no overcommit limit. The limits of address
+//     only frames do (2^30). The limits of address
 //     space, data, stack and locked memory (limits.go, [Config]) are the same for
 //     every process; regions of an image ([Task.MapRegion]) are not held against
 //     them, nor does RLIMIT_DATA count its data segment against brk.
 //     vm.max_map_count is 65530.
+//
+//   - Differs from Linux: overcommit (overcommit.go) goes by [Config.RAM], without
+//     swap, and takes all of it for free at boot (user_reserve_kbytes,
+//     admin_reserve_kbytes); its sum is exact, where a per-CPU counter lags. Pages of
+//     tmpfs, of memfd and of segments with SHM_NORESERVE are not charged one by one,
+//     and neither are regions of an image refused. [Task.Fork] does not fail:
+//     [Task.MayFork] says whether it would.
+//
 //   - Differs from Linux: calls come from an unprivileged process, but files are
 //     open for reading and writing: EACCES of file modes, sealing and noexec do
 //     not occur.
+//
 //   - Differs from Linux: anonymous MAP_HUGETLB finds an empty pool (ENOMEM);
 //     where a recorded program got an address it gets ordinary pages there.
+//
 //   - Differs from Linux: MADV_COLLAPSE, MADV_HUGEPAGE and
 //     MADV_MERGEABLE do nothing but split mappings where their flags do. Without a
 //     limit and swap MADV_PAGEOUT does nothing, and after MADV_FREE pages stay.
+//
 //   - Differs from Linux: a call that is refused with ENOMEM at vm.max_map_count
 //     leaves the mappings as they were; the kernel may leave the first of two
 //     splits.
+//
+//   - Differs from Linux 2.6.32 (the profile): calls and flags that came later are
+//     there but for advice; remap_file_pages makes mappings of its own, as since
+//     4.0, and no file entries; merging, placement and the guard gap of 1 MiB are
+//     those of 6.1; mremap flushes ranges and not page by page.
 //
 // Memory under a limit:
 //
@@ -165,7 +200,11 @@
 // Files:
 //
 //   - Differs from Linux: every file has write notice (page_mkwrite or dirty
-//     accounting); of shared memory only MAP_SHARED | MAP_ANONYMOUS is.
+//     accounting); shared memory has none.
+//   - Differs from Linux: System V segments have no owners (EACCES, EPERM, and
+//     IPC namespaces do not occur), and of huge pages only ENOMEM; sealing of a
+//     memfd is left out. A shared anonymous mapping may be grown by mremap beyond
+//     its object, which is SIGBUS there.
 //   - Differs from Linux: with a warm cache every page of a file is present,
 //     also those a file gains; after a truncation the kernel reads them again.
 //     Read-ahead belongs to the file, not to the open descriptor; its windows are
@@ -175,6 +214,10 @@
 //
 // TLB:
 //
+//   - Differs from Linux: entries of the kernel's mappings are not in the TLB; their
+//     flushes are counted, and those of everything empty it. A thread stack is given
+//     up when the thread ends (no RCU delay), its frames are not taken from the
+//     pool, and nothing but thread stacks is in vmalloc.
 //   - Differs from Linux: exit flushes what the CPU has of the space; the kernel
 //     is in lazy TLB mode by then and leaves the entries to be overwritten. The
 //     request is counted in both.

@@ -13,9 +13,13 @@ type File struct {
 	dev, ino uint64
 	path     string
 	size     atomic.Uint64 // bytes; changes under mu
-	shmem    bool          // shared anonymous memory: pages are made on demand, zeroed
+	shmem    bool          // shared memory: pages are made on demand, zeroed
+	sized    bool          // shared memory with a size: tmpfs, memfd, System V
 	foreign  bool          // belongs to the recorder
-	maps     int           // Machine.shmemMu: mappings of shared anonymous memory
+	held     int           // Machine.shmemMu: descriptors and names that keep shared memory
+	promised int64         // pages of it that count against the commit limit; set once
+	segment  *segment      // of System V shared memory, nil for none
+	maps     int           // Machine.shmemMu: mappings of shared memory
 	change   int           // Machine.shmemMu: of maps, while lists are compared
 
 	chunks sync.Map     // index / cacheChunk -> *[cacheChunk]atomic.Uint32
@@ -43,7 +47,7 @@ func (f *File) slot(index uint64) *atomic.Uint32 {
 
 // pages is the number of pages of the file.
 func (f *File) pages() uint64 {
-	if f.shmem {
+	if f.shmem && !f.sized {
 		return math.MaxUint64
 	}
 	return pageUp(f.size.Load()) >> pageShift
@@ -94,6 +98,9 @@ func (f *File) frame(t *Task, index uint64) uint32 {
 		return s.Load()
 	}
 	f.cached.Add(1)
+	if f.shmem {
+		t.kmapLocal(1) // zeroed
+	}
 	return pfn
 }
 

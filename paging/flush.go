@@ -32,7 +32,7 @@ func (f *FlushStats) add(o *FlushStats) {
 // all (flush_tlb_mm_range). Preconditions: the entries have been changed; a
 // table may be locked.
 func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
-	if end-start > flushCeiling {
+	if end-start > s.machine.profile.ceiling {
 		start, end = 0, 0
 	}
 	r := flushRequest{id: s.id, gen: s.tlbGen.Add(1), start: start, end: end}

@@ -60,7 +60,7 @@ func (g *gather) flush() {
 	if g.start == g.end {
 		return
 	}
-	if g.whole || g.all {
+	if g.whole || g.all || g.space.machine.profile.gatherWhole {
 		g.start, g.end = 0, 0
 	}
 	g.space.flushPages(g.task, g.cause, g.start, g.end)

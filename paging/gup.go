@@ -250,6 +250,7 @@ func (t *Task) ProcessVM(target *Task, local, remote, length uint64, write bool)
 		if n == 0 {
 			break
 		}
+		t.kmapLocal(n) // copy_page_to_iter, copy_page_from_iter
 		part := min(n<<pageShift-at&pageMask, length-copied)
 		done, out := t.Copy(local+copied, part, !write)
 		copied += done
@@ -280,6 +281,9 @@ func (t *Task) AccessRemote(target *Task, addr, length uint64, write bool) uint6
 		for done < length {
 			if _, errno := r.getUserPages(addr+done, 1, flags); errno != 0 {
 				return
+			}
+			if tab := r.leaf((addr + done) >> pageShift); tab != nil {
+				r.kmap(ptePFN(tab.load((addr + done) >> pageShift)))
 			}
 			done += min(length-done, PageSize-(addr+done)&pageMask)
 		}

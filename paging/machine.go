@@ -10,6 +10,7 @@ import (
 type Machine struct {
 	cfg       Config
 	layout    layout
+	profile   profile
 	cpus      []*cpu
 	frames    *framePool
 	memory    *memory // nil without limit and swap
@@ -20,7 +21,10 @@ type Machine struct {
 	files   map[fileKey]*File
 
 	anyShmem atomic.Bool
-	shmemMu  sync.Mutex // guards what the files of shared anonymous memory count
+	shmemMu  sync.Mutex // guards what the files of shared memory count
+	sysv     sysvShm    // shmemMu
+	commit   commitments
+	kernel   kernelMaps
 
 	tasksMu sync.Mutex
 	tasks   map[*Task]struct{} // tasksMu
@@ -36,14 +40,15 @@ func New(c Config) (*Machine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Machine{cfg: c, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
+	p, _ := findProfile(c.Profile) // Validate has found it
+	m := &Machine{cfg: c, profile: p, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
 	g, err := newMemory(m)
 	if err != nil {
 		return nil, err
 	}
 	m.memory, m.frames.memory = g, g
 	for range c.CPUs {
-		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB)})
+		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB), asids: p.asids})
 	}
 	return m, nil
 }
@@ -82,6 +87,7 @@ type Stats struct {
 	Faults             [NumFaultKinds]uint64
 	Flushes            [NumFlushCauses]FlushStats
 	TLB                TLBStats
+	Kernel             KernelStats
 	LostRaces          uint64 // faults that found the entry changed under the lock, or the mappings
 	Reclaim            ReclaimStats
 	Memory             uint64 // bytes the group is charged now
@@ -90,6 +96,8 @@ type Stats struct {
 	PeakRSS            uint64 // bytes: the most that sum has been
 	PageTableBytes     uint64 // of all address spaces, the root tables not counted
 	PeakPageTableBytes uint64
+	PeakCommitBytes    uint64 // the most that was promised, counted with OvercommitNever
+	CommitRefused      uint64 // requests that were refused for Overcommit
 }
 
 // Stats adds everything up. Call it while no task runs.
@@ -102,7 +110,12 @@ func (m *Machine) Stats() Stats {
 	m.tasksMu.Unlock()
 	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, LostRaces: all.lostRaces,
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
-		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize}
+		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize,
+		PeakCommitBytes: uint64(m.commit.high.Load()) << pageShift, CommitRefused: m.commit.refused.Load()}
+	m.kernel.mu.Lock()
+	s.Kernel = m.kernel.stats
+	m.kernel.mu.Unlock()
+	s.Kernel.KmapLocals = all.kmapLocals
 	if g := m.memory; g != nil {
 		g.mu.Lock()
 		s.Reclaim, s.Memory, s.PeakMemory = g.stats, uint64(g.charged)<<pageShift, uint64(g.high)<<pageShift
@@ -124,6 +137,7 @@ type taskStats struct {
 	flushes      [NumFlushCauses]FlushStats
 	lostRaces    uint64
 	lookups      [2]uint64 // of Task.Count; as those of TLBStats
+	kmapLocals   uint64
 }
 
 func (s *taskStats) add(o *taskStats) {
@@ -133,6 +147,7 @@ func (s *taskStats) add(o *taskStats) {
 	for i := range s.lookups {
 		s.lookups[i] += o.lookups[i]
 	}
+	s.kmapLocals += o.kmapLocals
 	for i := range s.faults {
 		s.faults[i] += o.faults[i]
 	}

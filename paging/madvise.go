@@ -112,6 +112,7 @@ func notRemovable(v *vma) Errno {
 // MADV_POPULATE_*, EPERM of MADV_HWPOISON.
 func (t *Task) Madvise(addr, length uint64, adv int) Errno {
 	what, known := advices[adv]
+	known = known && !t.machine.profile.lacks(adv)
 	privileged := adv == madvHWPoison || adv == madvSoftOffline
 	size := t.machine.layout.add(length, pageMask) &^ pageMask
 	end := t.machine.layout.add(addr, size)

@@ -77,15 +77,15 @@ func (s *Space) mmap(t *Task, length uint64, a MmapArgs) (uint64, Errno) {
 	if errno := v.back(a, length, s.machine.layout.fileMax); errno != 0 {
 		return 0, errno
 	}
-	if a.Flags&MapNoReserve != 0 {
+	if a.Flags&MapNoReserve != 0 && s.machine.cfg.Overcommit != OvercommitNever {
 		v.flags |= vmNoReserve
 	}
 	v.account()
-	if v.file == nil && !v.private() {
-		v.file, v.pgoff = s.machine.newShmem(), 0
-	}
 	if !s.mayReplace(v) {
 		return 0, ENOMEM
+	}
+	if errno := s.commit(t, v); errno != 0 {
+		return 0, errno
 	}
 	g := s.gather(t, FlushMunmap)
 	errno = s.replace(&g, v)
@@ -122,9 +122,30 @@ func (v *vma) back(a MmapArgs, length, fileMax uint64) Errno {
 	return 0
 }
 
+// commit has a new mapping promised, with the object of shared anonymous memory
+// behind it. What was there is given up first, and stays so if the new one is
+// refused (mmap_region). Precondition: s.mu.
+func (s *Space) commit(t *Task, v *vma) Errno {
+	anonymous := v.file == nil && !v.private()
+	if s.machine.cfg.RAM != NoLimit && (anonymous || v.flags&vmAccount != 0) {
+		if errno := s.unmap(t, FlushMunmap, v.start, v.end-v.start); errno != 0 {
+			return errno
+		}
+	}
+	if !s.mayAccount(v.flags, v.pages()) {
+		return ENOMEM
+	}
+	if anonymous {
+		v.file, v.pgoff = s.machine.newShmem(), 0
+		if !v.file.promise(s, v.flags, v.pages()) {
+			return ENOMEM
+		}
+	}
+	return 0
+}
+
 // account marks memory that counts against the commit limit
-// (accountable_mapping). The model has no such limit, but the mark keeps
-// mappings apart.
+// (accountable_mapping).
 func (v *vma) account() {
 	if v.flags&(vmNoReserve|vmShared|vmWrite) == vmWrite {
 		v.flags |= vmAccount

@@ -2,6 +2,7 @@ package paging
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -12,13 +13,14 @@ import (
 // kind and the page tables agree after each step, and the recount holds.
 func TestAgainstTwin(t *testing.T) {
 	for levels := 2; levels <= 5; levels++ {
-		t.Run(fmt.Sprint("levels=", levels), func(t *testing.T) { testAgainstTwin(t, levels) })
+		t.Run(fmt.Sprint("levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-6.1", levels) })
 	}
+	t.Run("linux-2.6.32", func(t *testing.T) { testAgainstTwin(t, "linux-2.6.32", 4) })
 }
 
-func testAgainstTwin(t *testing.T, levels int) {
+func testAgainstTwin(t *testing.T, profile string, levels int) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newDuel(t, levels)
+		w := newDuel(t, profile, levels)
 		t.Repeat(map[string]func(*rapid.T){
 			"":         w.agree,
 			"access":   w.access,
@@ -50,8 +52,11 @@ type duel struct {
 	base, field, table, heap uint64 // pages
 }
 
-func newDuel(t *rapid.T, levels int) *duel {
+func newDuel(t *rapid.T, profile string, levels int) *duel {
 	c := DefaultConfig()
+	if err := c.SetProfile(profile); err != nil {
+		t.Fatal(err)
+	}
 	c.Levels = levels
 	c.CPUs, c.LockedLimit = 2, NoLimit
 	c.TLB = TLBConfig{TLBGeometry{8, 2}, TLBGeometry{16, 4}, TLBGeometry{48, 12}}
@@ -62,12 +67,18 @@ func newDuel(t *rapid.T, levels int) *duel {
 	// with 5 levels above what 4 can reach; below 4 GiB for the 32-bit formats
 	base := map[int]uint64{2: 0x2000_0000, 3: 0x3fe0_0000, 4: 0x10_0000_0000, 5: 0x90_1000_0000_0000}[levels] >> pageShift
 	d := &duel{m: m, w: newTwin(levels), pids: 1, base: base}
+	if profile == "linux-2.6.32" {
+		d.w.old, d.w.around = true, 1
+	}
 	d.table = 1 << d.w.bits
 	d.field = 3 * d.table
 	d.heap = base + 4*d.field + 200
 	for i, pages := range []uint64{40, 700} {
 		d.w.files = append(d.w.files, &twinFile{pages: pages, frames: map[uint64]*twinFrame{}, real: m.File(1, uint64(i), pages*PageSize, fmt.Sprint("file", i))})
 	}
+	memfd := &twinFile{shmem: true, pages: 60, frames: map[uint64]*twinFrame{}, real: m.SharedFile(1, 2, 60*PageSize, "/memfd:x")}
+	memfd.real.Hold() // a descriptor
+	d.w.files = append(d.w.files, memfd)
 	p := d.w.newProc()
 	p.real = m.NewProcess(1, 1, 0)
 	p.heap, p.brk = d.heap, d.heap
@@ -240,7 +251,7 @@ func (d *duel) mmap(t *rapid.T) {
 		v.shared = true
 	}
 	if kind == "shmem" {
-		v.file = &twinFile{shmem: true, frames: map[uint64]*twinFrame{}}
+		v.file = &twinFile{shmem: true, pages: math.MaxUint64, frames: map[uint64]*twinFrame{}}
 		v.offset = -int64(start)
 	}
 	addr, errno := p.real.Mmap(a)

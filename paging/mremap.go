@@ -64,7 +64,11 @@ func (s *Space) remap(t *Task, v *vma, a mremapArgs) (uint64, Errno) {
 	if errno := s.checkResize(v, a); errno != 0 {
 		return 0, errno
 	}
-	if a.old+a.oldLen == v.end && (a.at == 0 || a.at == a.old) && s.expand(v, a.newLen-a.oldLen) {
+	if a.old+a.oldLen == v.end && (a.at == 0 || a.at == a.old) && s.expandable(v, a.newLen-a.oldLen) {
+		if !s.mayAccount(v.flags, (a.newLen-a.oldLen)>>pageShift) {
+			return 0, ENOMEM
+		}
+		s.expand(v, a.newLen-a.oldLen)
 		return a.old, 0
 	}
 	if a.flags&mremapMayMove == 0 {
@@ -101,19 +105,21 @@ func (s *Space) checkResize(v *vma, a mremapArgs) Errno {
 	return 0
 }
 
-// expand lets a mapping grow where it is, if there is room (vma_expandable; no
-// guard gap is kept here), and merges it with what it then touches.
-func (s *Space) expand(v *vma, grow uint64) bool {
+// expandable says whether a mapping can grow where it is (vma_expandable; no
+// guard gap is kept here).
+func (s *Space) expandable(v *vma, grow uint64) bool {
+	return v.end+grow >= v.end && v.end+grow <= s.machine.layout.end && !s.list().overlaps(v.end, v.end+grow)
+}
+
+// expand lets a mapping grow where there is room, and merges it with what it
+// then touches.
+func (s *Space) expand(v *vma, grow uint64) {
 	l := s.list()
-	if v.end+grow < v.end || v.end+grow > s.machine.layout.end || l.overlaps(v.end, v.end+grow) {
-		return false
-	}
 	more := v.clone()
 	more.start, more.end, more.pgoff = v.end, v.end+grow, v.pgoff+v.pages()
 	i := l.find(v.end)
 	above := i < len(l) && continues(more, l[i]) && l[i].accepts(more, v.anon.Load())
 	s.publish(l.replaced(i, i, more).absorb(i, true, above))
-	return true
 }
 
 // remapTo is mremap_to: a move to a given address, or one that leaves the old
@@ -165,6 +171,13 @@ func (s *Space) move(t *Task, v *vma, a mremapArgs, to uint64) (uint64, Errno) {
 		return 0, ENOMEM
 	}
 	keep := a.flags&mremapDontUnmap != 0
+	more := a.newLen - a.oldLen
+	if keep {
+		more = a.newLen
+	}
+	if !s.mayAccount(v.flags, more>>pageShift) {
+		return 0, ENOMEM
+	}
 	end := a.old + a.oldLen
 	after := before.withCopy(v, a, to, keep)
 	if keep {

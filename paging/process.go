@@ -2,10 +2,14 @@ package paging
 
 // NewProcess makes a process with one thread and an empty address space.
 func (m *Machine) NewProcess(pid, tid uint32, cpu int) *Task {
-	return m.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: m.newSpace(), proc: &process{threads: map[*Task]struct{}{}}})
+	return m.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: m.newSpace(), proc: &process{threads: map[*Task]struct{}{}}}, nil)
 }
 
-func (m *Machine) addTask(t *Task) *Task {
+// addTask starts a task that by makes; nil = itself.
+func (m *Machine) addTask(t, by *Task) *Task {
+	if by == nil {
+		by = t
+	}
 	t.machine, t.end = m, m.layout.pages()
 	t.frames.pool = m.frames
 	t.space.users.Add(1)
@@ -13,18 +17,19 @@ func (m *Machine) addTask(t *Task) *Task {
 	m.tasks[t] = struct{}{}
 	t.proc.threads[t] = struct{}{}
 	m.tasksMu.Unlock()
+	t.stack = m.takeStack(by)
 	return t
 }
 
 // Clone starts another thread of the process (CLONE_VM | CLONE_THREAD).
 func (t *Task) Clone(tid uint32, cpu int) *Task {
-	return t.machine.addTask(&Task{pid: t.pid, tid: tid, onCPU: cpu, space: t.space, proc: t.proc})
+	return t.machine.addTask(&Task{pid: t.pid, tid: tid, onCPU: cpu, space: t.space, proc: t.proc}, t)
 }
 
 // VFork starts a process that shares the address space until it calls Exec or
 // exits (CLONE_VM | CLONE_VFORK).
 func (t *Task) VFork(pid, tid uint32, cpu int) *Task {
-	return t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: t.space, proc: &process{threads: map[*Task]struct{}{}}})
+	return t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: t.space, proc: &process{threads: map[*Task]struct{}{}}}, t)
 }
 
 // Fork starts a process with a copy of the address space, after Linux 6.1
@@ -37,7 +42,7 @@ func (t *Task) Fork(pid, tid uint32, cpu int) *Task {
 	to.mu.Lock() // until it is whole
 	defer t.locks.release(rankChild)
 	defer to.mu.Unlock()
-	child := t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: to, proc: &process{threads: map[*Task]struct{}{}}})
+	child := t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: to, proc: &process{threads: map[*Task]struct{}{}}}, t)
 	to.startBrk, to.brk = from.startBrk, from.brk
 	var list vmaList
 	for _, v := range from.list() {
@@ -151,6 +156,7 @@ func (t *Task) Exit() {
 	t.forget()
 	t.space.leave(t, FlushExit)
 	t.frames.drain()
+	m.giveStack(t, t.stack)
 	m.tasksMu.Lock()
 	delete(m.tasks, t)
 	delete(t.proc.threads, t)

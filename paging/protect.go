@@ -80,6 +80,9 @@ func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) (touch []*v
 				return touch, ENOMEM
 			}
 			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve) == 0 {
+				if !s.mayCommit((stop - addr) >> pageShift) {
+					return touch, ENOMEM
+				}
 				now |= vmAccount
 			}
 			n, errno := l.change(addr, stop, func(*vma) vmaFlags { return now })
@@ -138,7 +141,7 @@ func (s *Space) reprotected(v *vma, e uint64) uint64 {
 func (s *Space) mayWrite(v *vma, e uint64) bool {
 	switch {
 	case v.private():
-		return e&(pteD|pteExclusive) == pteD|pteExclusive
+		return s.machine.profile.keepsWrite && e&(pteD|pteExclusive) == pteD|pteExclusive
 	case v.file.shmem:
 		return true
 	}

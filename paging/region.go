@@ -69,6 +69,8 @@ func (t *Task) MapRegion(r Region) error {
 	}
 	if v.file == nil && !v.private() {
 		v.file, v.pgoff = s.machine.newShmem(), 0
+		v.file.promised = int64(v.pages())
+		s.machine.addCommit(v.file.promised)
 	}
 	s.publish(l.insert(v))
 	return nil

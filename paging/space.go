@@ -134,6 +134,7 @@ func (s *Space) publish(l vmaList) { s.publishOver(s.list(), l) }
 // in between. Shared anonymous memory is kept alive by the mappings of it.
 func (s *Space) publishOver(old, l vmaList) {
 	s.hide(l)
+	s.machine.countCommit(old, l)
 	s.countShmem(old, l)
 }
 

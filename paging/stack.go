@@ -30,7 +30,7 @@ func (t *Task) growStack(addr uint64) bool {
 		}
 	}
 	grown := (v.start - addr) >> pageShift
-	if grown > v.pgoff || !s.mayExpand(v.flags, grown) || !s.mayLock(v.flags, grown) {
+	if grown > v.pgoff || !s.mayExpand(v.flags, grown) || !s.mayLock(v.flags, grown) || !s.mayCommit(grown) {
 		return false
 	}
 	n := v.clone()

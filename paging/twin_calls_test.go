@@ -48,6 +48,9 @@ func (p *twinProc) mlock(start, end uint64) Errno {
 
 // madvise walks mapping by mapping; a hole is ENOMEM at the end.
 func (p *twinProc) madvise(start, end uint64, adv int) Errno {
+	if p.w.old && (adv == madvFree || adv > 13) {
+		return EINVAL // not known yet
+	}
 	result := Errno(0)
 	for start < end {
 		v := p.vma[start]

@@ -46,7 +46,7 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
 	v, e := p.vma[page], p.pte[page]
 	index := uint64(int64(page) + v.offset)
-	if v.file != nil && !v.file.shmem && index >= v.file.pages {
+	if v.file != nil && index >= v.file.pages {
 		return FaultBus, SIGBUS
 	}
 	if a == Write && !v.shared && v.anon == nil {
@@ -87,10 +87,10 @@ func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
 	}
 	start, end := p.bounds(page)
 	size := uint64(1) << p.w.bits
-	first := max(page/16*16, start, page/size*size)
-	for i := first; i < min(first+16, end, (page/size+1)*size); i++ {
+	first := max(page/p.w.around*p.w.around, start, page/size*size)
+	for i := first; i < min(first+p.w.around, end, (page/size+1)*size); i++ {
 		index := uint64(int64(i) + v.offset)
-		if p.pte[i] != nil || !v.file.shmem && index >= v.file.pages || v.file.shmem && i != page && v.file.frames[index] == nil {
+		if p.pte[i] != nil || index >= v.file.pages || v.file.shmem && i != page && v.file.frames[index] == nil {
 			continue
 		}
 		p.set(i, v.file.frame(index), v.shared && v.file.shmem && v.prot&ProtWrite != 0)

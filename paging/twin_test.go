@@ -11,11 +11,13 @@ type twin struct {
 	files        []*twinFile // with a size
 	faults       [NumFaultKinds]uint64
 	zero         *twinFrame
+	old          bool   // Linux 2.6.32
+	around       uint64 // pages of fault-around
 }
 
 type twinFile struct {
 	shmem  bool
-	pages  uint64 // size; of a file
+	pages  uint64 // size
 	frames map[uint64]*twinFrame
 	real   *File
 }
@@ -54,7 +56,7 @@ type twinProc struct {
 
 // newTwin knows the four formats (Intel SDM volume 3, sections 4.3 to 4.5).
 func newTwin(levels int) *twin {
-	w := &twin{levels: uint64(levels), bits: 9, end: 1 << 35, zero: &twinFrame{}}
+	w := &twin{levels: uint64(levels), bits: 9, end: 1 << 35, zero: &twinFrame{}, around: 16}
 	switch levels {
 	case 2:
 		w.bits, w.end = 10, 3<<18
@@ -264,7 +266,7 @@ func (p *twinProc) mprotect(start, end uint64, prot Prot) Errno {
 			})
 			for i := start; i < last; i++ {
 				if e := p.pte[i]; e != nil {
-					e.write = prot&ProtWrite != 0 && (v.shared && (v.file.shmem || e.dirty) || e.dirty && e.unique)
+					e.write = prot&ProtWrite != 0 && (v.shared && (v.file.shmem || e.dirty) || !p.w.old && e.dirty && e.unique)
 				}
 			}
 			if populate {

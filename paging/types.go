@@ -140,10 +140,13 @@ const (
 	FlushBrk
 	FlushReclaim      // pages left memory
 	FlushWriteProtect // msync and write-back make shared pages clean and read-only again
+	FlushKmap         // the pool of kmap came round
+	FlushKmapLocal    // a CPU's own place for a frame of high memory was given up
+	FlushVunmap       // areas of vmalloc were given up
 	NumFlushCauses    = iota
 )
 
-var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "reclaim", "write_protect"}
+var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "reclaim", "write_protect", "kmap", "kmap_local", "vunmap"}
 
 func (c FlushCause) String() string { return name(flushNames, int(c)) }
 
@@ -153,6 +156,7 @@ type Errno uint16
 // The error numbers the model returns (include/uapi/asm-generic/errno*.h).
 const (
 	EPERM      Errno = 1
+	ENOENT     Errno = 2
 	EINTR      Errno = 4
 	EIO        Errno = 5
 	EBADF      Errno = 9
@@ -164,11 +168,12 @@ const (
 	EEXIST     Errno = 17
 	ENODEV     Errno = 19
 	EINVAL     Errno = 22
+	ENOSPC     Errno = 28
 	EOVERFLOW  Errno = 75
 	EOPNOTSUPP Errno = 95
 )
 
-var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
+var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", ENOENT: "ENOENT", ENOSPC: "ENOSPC", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
 	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
 
 func (e Errno) String() string {

@@ -149,7 +149,11 @@ func (e *engine) file(tid uint32, f trace.File) error {
 	case k.dev != f.Dev || k.ino != f.Ino:
 		return fmt.Errorf("file %d was device %#x, inode %d and is now device %#x, inode %d", f.ID, k.dev, k.ino, f.Dev, f.Ino)
 	}
-	k.file = e.machine.File(f.Dev, f.Ino, f.Size, e.names.keep(f.Path))
+	if sharedPath(f.Path) {
+		k.file = e.sharedFile(tid, &f, k.file == nil)
+	} else {
+		k.file = e.machine.File(f.Dev, f.Ino, f.Size, e.names.keep(f.Path))
+	}
 	// Valgrind preloads libraries of this name into the program it runs.
 	if e.imposed && strings.HasPrefix(path.Base(f.Path), "vgpreload_") {
 		k.file.SetForeign()

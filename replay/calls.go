@@ -51,6 +51,10 @@ var calls = buildCalls([]call{
 	{"mlockall", 1, func(e *engine, th *thread, s *trace.Syscall) uint64 {
 		return raw(th.task.Mlockall(int(int32(s.Args[0]))))
 	}},
+	{"shmget", 3, applyShmget},
+	{"shmat", 3, applyShmat},
+	{"shmctl", 3, applyShmctl},
+	{"shmdt", 1, func(e *engine, th *thread, s *trace.Syscall) uint64 { return raw(th.task.Shmdt(s.Args[0])) }},
 	{"munlockall", 0, func(e *engine, th *thread, s *trace.Syscall) uint64 {
 		return raw(th.task.Munlockall())
 	}},
@@ -59,7 +63,7 @@ var calls = buildCalls([]call{
 // unmodelled are calls that change what is mapped or resident and that the
 // model does not know. A trace that holds one is told apart by a warning.
 var unmodelled = map[string]bool{
-	"shmat": true, "shmdt": true, "process_madvise": true, "process_vm_writev": true,
+	"process_madvise": true, "process_vm_writev": true,
 	"process_mrelease": true, "userfaultfd": true, "memfd_secret": true,
 }
 

@@ -38,7 +38,7 @@ func (e *engine) collect(fromSource []string) *result.Run {
 		Timeline:  result.Timeline{EndsAccesses: e.timeline.ends},
 		Series:    e.timeline.series(),
 		Marks:     e.marks,
-		Warnings:  e.allWarnings(fromSource),
+		Warnings:  e.allWarnings(fromSource, &stats),
 	}
 }
 
@@ -77,7 +77,9 @@ func (e *engine) config() result.Config {
 	c := e.machine.Config()
 	out := result.Config{Profile: c.Profile, Levels: c.Levels, CPUs: c.CPUs, TLB: c.TLB.String(),
 		FaultAroundBytes: c.FaultAround, PageCache: c.Cache.String(), Locking: c.Locking.String(),
-		ZeroPage: !c.NoZeroPage, LockedLimitBytes: c.LockedLimit}
+		ZeroPage: !c.NoZeroPage, HighMem: c.HighMem, Compat: c.Compat, BottomUp: c.BottomUp, Vsyscall: c.Vsyscall.String(),
+		Overcommit: c.Overcommit.String(), OvercommitRatio: c.OvercommitRatio, RAMBytes: c.RAM,
+		AddressLimitBytes: c.AddressLimit, DataLimitBytes: c.DataLimit, StackLimitBytes: c.StackLimit, LockedLimitBytes: c.LockedLimit}
 	if c.Memory != 0 || c.Swap != 0 {
 		out.MemoryBytes, out.SwapBytes, out.SwapDevice = c.Memory, c.Swap, c.SwapDevice.String()
 		out.Reclaim, out.ReclaimExact = e.machine.Policy()
@@ -96,9 +98,14 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 			Kinds: kindNames(&s.Faults)},
 		RSS:            result.RSS{PeakBytes: s.PeakRSS, FinalBytes: e.finalRSS},
 		PageTableBytes: s.PeakPageTableBytes,
+		Commit:         result.Commit{LimitBytes: e.machine.CommitLimit(), PeakBytes: s.PeakCommitBytes, Refused: s.CommitRefused},
 		TLB: result.TLB{Lookups: s.TLB.Lookups(), L1Misses: s.TLB.L1Misses(), Misses: s.TLB.Misses(), Walks: s.TLB.Walks(),
 			DataMisses: s.TLB.DataMisses(), ExecMisses: s.TLB.ExecMisses()},
 	}
+	k := &s.Kernel
+	t.Kernel = result.Kernel{Kmaps: k.Kmaps, KmapWraps: k.KmapWraps, KmapLocals: k.KmapLocals,
+		StacksMade: k.StacksMade, StacksReused: k.StacksReused, StacksFreed: k.StacksFreed, StackPeakBytes: k.PeakBytes,
+		Purges: k.Purges, PageTableBytes: k.PageTableBytes}
 	e.pressure(&t, s)
 	f := &t.TLB.Flushes
 	f.Causes = map[string]uint64{}
@@ -114,6 +121,7 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 		f.Pages += n.Pages
 		f.IPIs += n.IPIs
 	}
+	t.Estimate = e.costs.estimate(&t, e.machine.Config().Levels)
 	return t
 }
 
@@ -129,7 +137,7 @@ var labelWarnings = map[string]string{
 
 // allWarnings lists what the trace says about its own limits, what it made the
 // replay leave out, and what came up on the way.
-func (e *engine) allWarnings(fromSource []string) []string {
+func (e *engine) allWarnings(fromSource []string, stats *paging.Stats) []string {
 	w := []string{}
 	add := func(on bool, format string, args ...any) {
 		if on {
@@ -155,6 +163,7 @@ func (e *engine) allWarnings(fromSource []string) []string {
 	add(c.Stack != nil && e.machine.Stats().Reclaim.Lazy > 0, "the program used MADV_FREE, which does not keep to the order of uses: the curve is not exact")
 	add(e.header.Reduce > 0 && c.Memory > 0 && !exact, "the trace is reduced with K = %d, which is exact for lru; %s sees fewer references than the program made", e.header.Reduce, policy)
 	add(e.header.Reduce > 0 && exact && c.Memory>>12 < uint64(e.header.Reduce) && c.Memory > 0, "the trace is reduced with K = %d, which is exact from %d pages of memory on", e.header.Reduce, e.header.Reduce)
+	add(stats.CommitRefused > 0, "%d requests for memory were refused by overcommit: a program may do something else then than the trace has", stats.CommitRefused)
 	add(e.others.processes > 0, "%d processes after the first %d share one row", e.others.processes, e.limits.rows)
 	add(e.mappings.full, "mappings after the first %d share one row", e.mappings.limit)
 	add(e.names.left > 0, "%d names are left out: together they are longer than %d bytes", e.names.left, e.names.limit)

@@ -9,7 +9,7 @@ import (
 )
 
 // Descriptors: which file an mmap call means. File records say what a
-// descriptor names; calls that close or copy descriptors are followed here, so
+// descriptor names; calls that make, close or copy descriptors are followed here, so
 // that a closed one is EBADF and a copy is found. Close-on-exec is not in the
 // trace: after exec a process keeps what it had.
 
@@ -28,18 +28,24 @@ func newDescriptorTable() *descriptorTable {
 
 // openDescriptor makes a descriptor name a file.
 func (e *engine) openDescriptor(p *process, fd int32, f *paging.File) error {
-	if p.fds.files[fd] == nil {
+	old := p.fds.files[fd]
+	if old == nil {
 		if e.descriptors >= e.limits.descriptors {
 			return fmt.Errorf("more than %d descriptors at once", e.limits.descriptors)
 		}
 		e.descriptors++
 	}
+	f.Hold()
 	p.fds.files[fd] = f
+	if old != nil {
+		old.Release()
+	}
 	return nil
 }
 
 func (e *engine) closeDescriptor(p *process, fd int32) {
-	if p.fds.files[fd] != nil {
+	if f := p.fds.files[fd]; f != nil {
+		f.Release()
 		e.descriptors--
 		delete(p.fds.files, fd)
 	}
@@ -55,6 +61,9 @@ func (e *engine) inheritDescriptors(t *descriptorTable, share bool) (*descriptor
 	if e.descriptors+len(t.files) > e.limits.descriptors {
 		return nil, fmt.Errorf("more than %d descriptors at once", e.limits.descriptors)
 	}
+	for _, f := range t.files {
+		f.Hold()
+	}
 	e.descriptors += len(t.files)
 	return &descriptorTable{files: maps.Clone(t.files), users: 1}, nil
 }
@@ -62,23 +71,30 @@ func (e *engine) inheritDescriptors(t *descriptorTable, share bool) (*descriptor
 // dropDescriptors gives up one use of the table.
 func (e *engine) dropDescriptors(t *descriptorTable) {
 	if t.users--; t.users == 0 {
+		for _, f := range t.files {
+			f.Release()
+		}
 		e.descriptors -= len(t.files)
 	}
 }
 
-// descriptorCalls is the table of the calls that close or copy descriptors; they
-// are followed when the recording says that they succeeded.
+// descriptorCalls is the table of the calls that close or copy descriptors, or
+// change the file behind one; they are followed when the recording says that they succeeded.
 var descriptorCalls = byNumber(map[string]func(e *engine, p *process, s *trace.Syscall) error{
 	"close": func(e *engine, p *process, s *trace.Syscall) error {
 		e.closeDescriptor(p, int32(s.Args[0]))
 		return nil
 	},
-	"close_range": followCloseRange,
-	"dup":         followDup,
-	"dup2":        followDup,
-	"dup3":        followDup,
-	"fcntl":       followFcntl,
-	"fcntl64":     followFcntl,
+	"close_range":  followCloseRange,
+	"memfd_create": followMemfd,
+	"ftruncate":    followTruncate,
+	"ftruncate64":  followTruncate64,
+	"fallocate":    followFallocate,
+	"dup":          followDup,
+	"dup2":         followDup,
+	"dup3":         followDup,
+	"fcntl":        followFcntl,
+	"fcntl64":      followFcntl,
 })
 
 func followDup(e *engine, p *process, s *trace.Syscall) error {

@@ -36,6 +36,8 @@
 //   - An mmap that failed when it was recorded leaves nothing in the model: what
 //     MAP_FIXED would have replaced stays.
 //   - A descriptor that no File record names is taken for a file of its own.
+//   - The identifier that shmget gave is imposed. A segment that is found by its
+//     key without having been made is taken for new.
 //   - A region that does not fit is a warning.
 //   - An access that the model refuses is a fault of the model or of the
 //     capture: it is counted in Agreement.Segv, the first is described, and the
@@ -63,6 +65,14 @@
 // which an i386 program gets the layout that 32-bit processes of a 64-bit kernel
 // have. A recorded i386 program has that layout with any number of levels, since
 // its addresses may lie above 3 GiB.
+//
+// # Shared memory
+//
+// Files whose path begins with /memfd: or /dev/shm/, and what memfd_create makes,
+// are shared memory: pages are made on demand, and live as long as a descriptor, a
+// mapping or, in /dev/shm, the file. Files follow ftruncate and fallocate; pages
+// that write made are not known. Of shmctl only IPC_RMID acts. The one system
+// call ipc of i386 that stood for all of these before Linux 5.1 is not followed.
 //
 // # What is not acted on
 //

@@ -17,6 +17,7 @@ import (
 // useful.
 type Options struct {
 	Model    paging.Config  // Levels 0: those of the trace's ABI, see doc.go
+	Costs    Costs          // for estimates of time; zero value = DefaultCosts
 	Path     string         // of the trace, for the result
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
@@ -60,6 +61,7 @@ type engine struct {
 
 	files       map[uint64]*knownFile   // by id
 	unknown     map[uint64]*unknownFile // by process id<<32 | descriptor
+	memfds      uint64                  // made by memfd_create
 	descriptors int                     // in the tables of all living processes
 
 	records  uint64 // of the trace, done: the number of the one at hand
@@ -77,6 +79,7 @@ type engine struct {
 	warnings warnings
 	finalRSS uint64
 	oomKills uint64
+	costs    Costs
 
 	sinceCheck struct{ events, refs int }
 	nextTell   uint64
@@ -127,8 +130,12 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	if opts.Buckets <= 0 {
 		opts.Buckets = defaultBuckets
 	}
+	if opts.Costs.ns == nil {
+		opts.Costs = DefaultCosts()
+	}
 	e := &engine{
 		opts:     opts,
+		costs:    opts.Costs,
 		limits:   lim,
 		header:   h,
 		imposed:  imposed,
@@ -158,7 +165,7 @@ func addressSpace(c paging.Config, abi trace.ABI, imposed bool) paging.Config {
 		if c.Levels == 0 {
 			c.Levels = 2
 		}
-		c.Compat = c.Levels > 3 || imposed
+		c.Compat = c.Compat || c.Levels > 3 || imposed
 	} else if c.Levels == 0 {
 		c.Levels = 4
 	}

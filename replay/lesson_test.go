@@ -23,8 +23,8 @@ import (
 
 // TestLessons runs the lessons of testdata: txtar archives of text traces and
 // of what the replay must count. For each NAME.trace there is a NAME.want. The
-// first line of a trace may be "#options" with levels=, cpus=, cache=, around=, tlb= and
-// buckets=; "# vmtrace text 1" is put before it.
+// first line of a trace may be "#options" with levels=, cpus=, cache=, around=, tlb=,
+// kernel=, overcommit=, ram= (bytes), highmem= (0 or 1) and buckets=; "# vmtrace text 1" is put before it.
 //
 // A line of NAME.want is a dotted path into the JSON of the result (a leading
 // "totals." may be left out) and its value, or
@@ -119,6 +119,14 @@ func lessonOptions(t *testing.T, text string) Options {
 			opts.Model.FaultAround = uint64(n)
 		case "levels":
 			opts.Model.Levels = n
+		case "overcommit":
+			opts.Model.Overcommit, err = paging.ParseOvercommit(value)
+		case "highmem":
+			opts.Model.HighMem = n == 1
+		case "kernel":
+			err = opts.Model.SetProfile(value)
+		case "ram":
+			opts.Model.RAM = uint64(n)
 		case "buckets":
 			opts.Buckets = n
 		case "cache":

@@ -411,7 +411,7 @@ func TestFixedKeys(t *testing.T) {
 		totals.accesses totals.refs totals.faults.minor totals.faults.major totals.faults.kinds.demand_zero
 		totals.rss.peak_bytes totals.rss.final_bytes totals.page_table_bytes totals.tlb.misses totals.tlb.walks
 		totals.tlb.flushes.total totals.tlb.flushes.causes.munmap totals.reclaim.evictions totals.reclaim.refaults
-		totals.swap.in_bytes totals.swap.out_bytes agreement.segv agreement.syscalls.compared
+		totals.estimate_ns.total totals.swap.in_bytes totals.swap.out_bytes agreement.segv agreement.syscalls.compared
 		agreement.syscalls.mismatched agreement.syscalls.by_call.mmap processes.0.pid processes.0.command
 		processes.0.faults processes.0.rss mappings.0 series.0 run.seconds run.refs_per_second run.workers run.order warnings`) {
 		if !hasKey(doc, strings.Split(path, ".")) {

@@ -189,6 +189,9 @@ func (e *engine) fork(th *thread, p trace.Process) error {
 	if p.Op == trace.OpVFork || p.Flags&cloneVM != 0 {
 		task = th.task.VFork(p.Child, tid, cpu)
 	} else {
+		if th.task.MayFork() != 0 {
+			e.warnings.once("overcommit would refuse a fork that the trace has: its child is there all the same")
+		}
 		task = th.task.Fork(p.Child, tid, cpu)
 	}
 	child := e.newProcess(p.Child, th.proc.command, fds)

@@ -47,6 +47,7 @@ func htmlPage(run *result.Run, pictures []picture) ([]byte, error) {
 		Summary  []string
 		Run      *result.Run
 		Pictures []picture
-	}{programName(run), Summary(run), run, pictures})
+		Settings []setting
+	}{programName(run), Summary(run), run, pictures, settings(run)})
 	return b.Bytes(), err
 }

@@ -38,6 +38,9 @@ var words = map[string]string{
 	"truncate":      "truncate",
 	"brk":           "brk",
 	"reclaim":       "reclaim",
+	"kmap":          "pool of high-memory mappings came round",
+	"kmap_local":    "high-memory frame zeroed or copied",
+	"vunmap":        "thread stacks given up",
 	"write_protect": "write-back (write-protect)",
 }
 

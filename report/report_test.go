@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -318,5 +319,47 @@ func TestPrepareDir(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(good); len(left) != 0 {
 		t.Errorf("PrepareDir left %v", left)
+	}
+}
+
+// An estimate is always called one, and its parts are shares of it.
+func TestEstimate(t *testing.T) {
+	run := sample(t)
+	run.Totals.Estimate = result.Estimate{Costs: "built in", Total: 2_000_000, Faults: 1_500_000, Walks: 500_000, Unpriced: []string{"fault.oom"}}
+	var b bytes.Buffer
+	if err := Text(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	const parts = "faults 75.0 %, page-table walks 25.0 %, without a cost: fault.oom"
+	for _, text := range []string{b.String(), strings.Join(Summary(run), "\n")} {
+		if !strings.Contains(text, "estimated") || !strings.Contains(text, "2.00 ms") || !strings.Contains(text, parts) {
+			t.Errorf("no estimate in:\n%s", text)
+		}
+	}
+	for ns, want := range map[uint64]string{0: "0 ns", 999: "999 ns", 1500: "1.50 us", 2_345_000: "2.35 ms", 90_000_000_000: "90.0 s"} {
+		if got := Nanoseconds(ns); got != want {
+			t.Errorf("%d ns: %s, want %s", ns, got, want)
+		}
+	}
+}
+
+// Every setting of the model is told, in words for what is unlimited; a result of
+// an earlier version has fewer rows and says nothing false.
+func TestSettings(t *testing.T) {
+	const none = 1<<64 - 1
+	run := &result.Run{Config: result.Config{Profile: "linux-6.1", Levels: 4, CPUs: 2, TLB: "l1i=64x4", FaultAroundBytes: 65536, PageCache: "cold",
+		Locking: "mm", ZeroPage: true, Compat: true, BottomUp: true, Vsyscall: "none", Overcommit: "2", OvercommitRatio: 80, RAMBytes: 1 << 30,
+		AddressLimitBytes: none, DataLimitBytes: 1 << 20, StackLimitBytes: 8 << 20, LockedLimitBytes: 64 << 10}}
+	text := fmt.Sprint(settings(run))
+	for _, want := range []string{"linux-6.1, locks of faults: mm", "{processors 2}", "4 levels, addresses of 32-bit processes", "mappings upwards",
+		"64.0 KiB", "cold at the start", "the shared zero page", "{vsyscall page none}", "mode 2, promises up to 80 % of 1.00 GiB of memory",
+		"{address space of a process at most what it asks for}", "{data of a process at most 1.00 MiB}", "{stack at most 8.00 MiB}",
+		"{locked memory of a process at most 64.0 KiB}"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in %s", want, text)
+		}
+	}
+	if text := fmt.Sprint(settings(sample(t))); strings.Contains(text, "at most") || strings.Contains(text, "overcommit") {
+		t.Errorf("a result that does not tell its limits: %s", text)
 	}
 }

@@ -46,6 +46,9 @@ func Summary(run *result.Run) []string {
 		out = append(out, s)
 	}
 	out = append(out, tlbInWords(t))
+	if e := &t.Estimate; e.Costs != "" {
+		out = append(out, fmt.Sprintf("By a table of costs (%s) memory management took an estimated %s: %s.", e.Costs, Nanoseconds(e.Total), estimateParts(e)))
+	}
 	return append(out, agreementInWords(run))
 }
 

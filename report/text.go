@@ -41,6 +41,12 @@ func Text(w io.Writer, run *result.Run) error {
 	if f.Total > 0 {
 		row("  scope", "", "%s full, %s of ranges (%s), %s", Count(f.Full), Count(f.Ranged), plural(f.Pages, "page", "pages"), plural(f.IPIs, "IPI", "IPIs"))
 	}
+	if k := &t.Kernel; k.StacksMade+k.KmapLocals+k.Kmaps > 0 {
+		row("kernel maps", Count(k.StacksMade+k.KmapLocals+k.Kmaps), "%s (%s used again), %s of high memory", plural(k.StacksMade, "thread stack", "thread stacks"), Count(k.StacksReused), plural(k.KmapLocals+k.Kmaps, "mapping", "mappings"))
+	}
+	if e := &t.Estimate; e.Costs != "" {
+		row("estimated time", Nanoseconds(e.Total), "%s", estimateParts(e))
+	}
 	a := &run.Agreement
 	if a.Syscalls.Compared > 0 || a.Segv > 0 {
 		row("agreement", agreed(a), "%s compared, %d differ; %s", plural(a.Syscalls.Compared, "call", "calls"), a.Syscalls.Mismatched, plural(a.Segv, "unexplained SIGSEGV", "unexplained SIGSEGVs"))

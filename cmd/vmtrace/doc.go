@@ -13,6 +13,7 @@
 //	info      what is in a trace
 //	cat       print a trace as text
 //	replay    run a trace through the memory manager and count
+//	curve     faults against memory, all sizes in one pass
 //	report    draw the paging behaviour: one HTML file and its figures
 //	validate  the live kernel against the model, side by side
 //	doctor    which recorders work on this machine, and what is missing

@@ -27,6 +27,9 @@ Examples:
   vmtrace replay --json traces/gzip.vmt          the same for programs
   vmtrace replay --page-cache cold x.vmt         what if no file were in memory yet
   vmtrace replay --from 1s --to 2s x.vmt         a part; memory starts cold, mappings do not
+  vmtrace replay --overcommit 2 --ram 1GiB x.vmt   what would be refused
+  vmtrace replay --kernel linux-2.6.32 x.vmt     an older memory manager
+  vmtrace replay --costs my.json x.vmt           estimated time by costs of your own
   vmtrace replay --explain 20 x.vmt              the first 20 faults, one line each
   vmtrace gen zipf -o - | vmtrace replay -       straight from a generator
   vmtrace replay --json x.vmt | jq .totals.faults`,

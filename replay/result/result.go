@@ -41,13 +41,25 @@ type Config struct {
 	FaultAroundBytes uint64 `json:"fault_around_bytes"`
 	PageCache        string `json:"page_cache"` // warm or cold
 	Locking          string `json:"locking"`
-	ZeroPage         bool   `json:"zero_page"`          // reads of fresh anonymous memory map the shared zero page
-	LockedLimitBytes uint64 `json:"locked_limit_bytes"` // a process may lock so much memory; 2^64-1 = no limit
-	MemoryBytes      uint64 `json:"memory_bytes"`       // limit of all processes together; 0 = none
-	SwapBytes        uint64 `json:"swap_bytes"`         // 0 = no swap
+	ZeroPage         bool   `json:"zero_page"`            // reads of fresh anonymous memory map the shared zero page
+	HighMem          bool   `json:"highmem"`              // frames of programs are high memory
+	Compat           bool   `json:"compat"`               // 32-bit processes of a 64-bit kernel
+	BottomUp         bool   `json:"bottom_up"`            // mappings are placed upwards
+	Vsyscall         string `json:"vsyscall"`             // xonly, emulate or none
+	Overcommit       string `json:"overcommit"`           // mode: 0, 1 or 2
+	OvercommitRatio  uint64 `json:"overcommit_ratio_pct"` // percentage of RAM that mode 2 promises
+	RAMBytes         uint64 `json:"ram_bytes"`            // that overcommit goes by; 2^64-1 = endless
+	MemoryBytes      uint64 `json:"memory_bytes"`         // limit of all processes together; 0 = none
+	SwapBytes        uint64 `json:"swap_bytes"`           // 0 = no swap
 	SwapDevice       string `json:"swap_device,omitempty"`
 	Reclaim          string `json:"reclaim,omitempty"`       // policy, where there is a limit or swap
 	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
+
+	// Limits of a process (setrlimit(2)) in bytes; 2^64-1 = no limit.
+	AddressLimitBytes uint64 `json:"address_limit_bytes"` // RLIMIT_AS
+	DataLimitBytes    uint64 `json:"data_limit_bytes"`    // RLIMIT_DATA
+	StackLimitBytes   uint64 `json:"stack_limit_bytes"`   // RLIMIT_STACK
+	LockedLimitBytes  uint64 `json:"locked_limit_bytes"`  // RLIMIT_MEMLOCK
 }
 
 // Totals are the counts of the whole run. Accesses and Refs are those that were
@@ -58,9 +70,28 @@ type Totals struct {
 	Faults         Faults  `json:"faults"`
 	RSS            RSS     `json:"rss"`
 	PageTableBytes uint64  `json:"page_table_bytes"` // peak, all processes
+	Commit         Commit  `json:"commit"`
 	TLB            TLB     `json:"tlb"`
+	Kernel         Kernel  `json:"kernel"`
 	Reclaim        Reclaim `json:"reclaim"`
 	Swap           Swap    `json:"swap"`
+
+	Estimate Estimate `json:"estimate_ns"`
+}
+
+// Estimate is the time in ns that the counts stand for by a table of costs: an
+// estimate, never a measurement. Events of one sort cost the same wherever they
+// happen, and nothing overlaps.
+type Estimate struct {
+	Costs    string   `json:"costs"` // the table: "built in", or the file
+	Total    uint64   `json:"total"`
+	Walks    uint64   `json:"walks"`  // of page tables, after misses in the TLB
+	Faults   uint64   `json:"faults"` // without reading
+	Reads    uint64   `json:"reads"`  // from disk, for major faults
+	Flushes  uint64   `json:"flushes"`
+	Swap     uint64   `json:"swap"`
+	Kernel   uint64   `json:"kernel"`   // mappings of the kernel's own
+	Unpriced []string `json:"unpriced"` // what the table has no cost for
 }
 
 // Faults counts page faults. Foreign faults, taken on mappings that belong to
@@ -81,6 +112,13 @@ type RSS struct {
 	FinalBytes uint64 `json:"final_bytes"` // just before the last process ended, or at the end of the trace
 }
 
+// Commit is what was promised to programs, and what was refused them.
+type Commit struct {
+	LimitBytes uint64 `json:"limit_bytes"` // of overcommit mode 2; 2^64-1 = none
+	PeakBytes  uint64 `json:"peak_bytes"`  // in mode 2
+	Refused    uint64 `json:"refused"`     // requests
+}
+
 // TLB counts lookups, misses and flushes over all CPUs.
 type TLB struct {
 	Lookups    uint64  `json:"lookups"`
@@ -90,6 +128,20 @@ type TLB struct {
 	DataMisses uint64  `json:"data_misses"`
 	ExecMisses uint64  `json:"exec_misses"`
 	Flushes    Flushes `json:"flushes"`
+}
+
+// Kernel counts mappings in the kernel's own half of the address space: frames of
+// high memory, and thread stacks.
+type Kernel struct {
+	Kmaps          uint64 `json:"kmaps"`       // frames mapped in the pool
+	KmapWraps      uint64 `json:"kmap_wraps"`  // flushes of the pool, everywhere
+	KmapLocals     uint64 `json:"kmap_locals"` // frames mapped on one processor, to zero or copy them
+	StacksMade     uint64 `json:"stacks_made"`
+	StacksReused   uint64 `json:"stacks_reused"` // kept by a processor
+	StacksFreed    uint64 `json:"stacks_freed"`
+	StackPeakBytes uint64 `json:"stack_peak_bytes"` // of stacks in vmalloc, those kept included
+	Purges         uint64 `json:"vmalloc_purges"`   // flushes of areas that were given up, everywhere
+	PageTableBytes uint64 `json:"page_table_bytes"` // of vmalloc areas
 }
 
 // Flushes counts TLB flushes by cause. One request may reach several CPUs.
