@@ -173,6 +173,13 @@ func TestMergeAndSplit(t *testing.T) {
 			tk.touchAll(t, stripBase+4*PageSize, 4, Write)
 			protect(4, 4, rw)(t, tk)
 		}},
+		// mprotect_fixup populates inside its loop
+		{"locked memory gets its pages before the next mapping changes", "", "wwww", func(t *testing.T, tk *Task) {
+			tk.mapStrip(t, 0, 4, ProtRead, anon)
+			tk.Mlock(stripBase, 4*PageSize)
+			protect(3, 1, rw|ProtExec)(t, tk)
+			protect(0, 4, rw)(t, tk)
+		}},
 		{"over three mappings at once", "wwRRxx", "rrrrr|x", protect(0, 5, ProtRead)},
 		{"accounted memory does not go into what is not", "wwrrxx", "rr|rr|r|x", protect(0, 5, ProtRead)},
 

@@ -23,16 +23,12 @@ func (t *Task) Mprotect(addr, length uint64, prot Prot) Errno {
 	}
 	s := t.begin()
 	addr, errno := s.list().protectFrom(addr, end, grows)
-	var touch []*vma
 	if errno == 0 {
 		g := s.gather(t, FlushMprotect)
-		touch, errno = s.protect(&g, addr, end, protFlags(prot))
+		errno = s.protect(&g, addr, end, protFlags(prot))
 		g.flush()
 	}
 	s.unlock(t)
-	for _, v := range touch {
-		t.populate(v.start, v.end, false)
-	}
 	return errno
 }
 
@@ -59,45 +55,48 @@ func (l vmaList) protectFrom(addr, end uint64, grows Prot) (uint64, Errno) {
 	return addr, 0
 }
 
-// protect changes mapping by mapping until the end or a hole. It returns the
-// parts of locked private memory that became writable: they are written at once
-// (mprotect_fixup).
-func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) (touch []*vma, errno Errno) {
+// protect changes mapping by mapping until the end or a hole. Locked private
+// memory that becomes writable is written at once, before the next mapping
+// changes (mprotect_fixup): what it gets decides whether the two merge.
+// Precondition: s.mu, which is given up meanwhile.
+func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) Errno {
 	for addr < end {
 		l := s.list()
 		v := l.at(addr)
 		if v == nil {
-			return touch, ENOMEM
+			return ENOMEM
 		}
 		if flags&^(v.flags>>mayShift)&vmAccess != 0 {
-			return touch, EACCES
+			return EACCES
 		}
 		stop := min(end, v.end)
 		now := v.flags&^vmAccess | flags
 		if now != v.flags {
 			// the limits are asked where an area turns into data (mprotect_fixup)
 			if n := (stop - addr) >> pageShift; now&vmWrite != 0 && !s.mayExpand(now, n) && s.mayExpand(v.flags, n) {
-				return touch, ENOMEM
+				return ENOMEM
 			}
 			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve) == 0 {
 				if !s.mayCommit((stop - addr) >> pageShift) {
-					return touch, ENOMEM
+					return ENOMEM
 				}
 				now |= vmAccount
 			}
 			n, errno := l.change(addr, stop, func(*vma) vmaFlags { return now })
 			if errno != 0 {
-				return touch, errno
+				return errno
 			}
 			s.publish(n)
 			s.reprotect(g, n.at(addr), addr>>pageShift, stop>>pageShift)
 			if v.flags&(vmWrite|vmShared|vmLocked) == vmLocked && now&vmWrite != 0 {
-				touch = append(touch, v.sub(addr, stop))
+				s.unlock(g.task)
+				g.task.populate(addr, stop, false)
+				s.lock(g.task)
 			}
 		}
 		addr = stop
 	}
-	return touch, 0
+	return 0
 }
 
 // reprotect brings the entries of the pages [start, end) in line with their
