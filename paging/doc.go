@@ -100,6 +100,11 @@
 //
 // # State notation
 //
+// Task.Dump and FaultInfo.Explain write mappings and entries as lines (dump.go):
+//
+//	VMA 0x10000000-0x10004000 rw- private [anon]
+//	PTE 0x10001000 frame 3 anon 2 PW-AD-
+//
 // Tests draw mappings as strips, one character a page: w read-write, r
 // read-only, x executable, - no access, . not mapped, and a bar between two
 // mappings that touch, as in "ww|rrrr|ww.." (merge_test.go).

@@ -43,6 +43,11 @@ type FaultInfo struct {
 	Name       string // of the mapping: path, [heap], [stack], [anon]
 	Foreign    bool   // the mapping belongs to the recorder
 	Pages      int    // entries made present
+	Shared     bool   // the mapping is
+	// Before and After are the entry of the page, and how many entries mapped
+	// its frame before. For Explain.
+	Before, After uint64
+	beforeMaps    int32
 }
 
 // Outcomes of an attempt at a fault that has not ended: something has to happen
@@ -54,6 +59,11 @@ const (
 
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
+	before, maps := uint64(0), int32(0)
+	if t.machine.onFault != nil {
+		before = t.peek(vpn)
+		maps = t.machine.mappings(before)
+	}
 	v, kind, out, pages := t.attempt(vpn, a)
 	for out >= outGrow {
 		if out == outBusy {
@@ -75,12 +85,14 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	t.faulted = true
 	if f := t.machine.onFault; f != nil {
 		info := &t.info
-		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)"}
+		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)",
+			Before: before, beforeMaps: maps, After: t.peek(vpn)}
 		if t.actor != nil {
 			info.Task = t.actor
 		}
 		if v != nil {
 			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
+			info.Shared = !v.private()
 		}
 		f(info)
 	}

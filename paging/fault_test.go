@@ -325,7 +325,7 @@ func TestConcurrentChanges(t *testing.T) {
 	main := m.NewProcess(1, 1, 0)
 	shared := main.pages(t, 512, MmapArgs{Prot: rw, Flags: anon})
 	var wg sync.WaitGroup
-	for i := range threads {
+	for i := threads - 1; i >= 0; i-- { // the first thread makes the others before it runs: one goroutine uses a task at a time
 		tk := main
 		if i > 0 {
 			tk = main.Clone(uint32(i+1), i)

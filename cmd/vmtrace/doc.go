@@ -20,6 +20,25 @@
 //
 // vmtrace COMMAND --help explains a command; its examples are checked by a test.
 //
+// # The model
+//
+// replay, report and validate take the same flags for the model: the kernel that it
+// follows (--kernel linux-6.1 or linux-2.6.32), page tables and addresses (--levels,
+// --compat, --highmem, --bottom-up, --vsyscall), processors (--cpus, --tlb), files
+// (--page-cache, --fault-around), and what a process may have: --rlimit-as,
+// --rlimit-data, --rlimit-stack, --rlimit-memlock, and --overcommit with --ram and
+// --overcommit-ratio. All of them stand in the result and in the report.
+//
+// Times in a result but for run.* are estimates: counts times the costs of a
+// built-in table, or of a JSON file in the same form (--costs):
+//
+//	{"costs": [{"what": "fault.demand_zero", "ns": 500}, {"what": "disk_read", "ns": 20000}]}
+//
+// replay --explain tells faults in words, with the entry of the page table before
+// and after: PTE, address, the frame and what it holds, how many entries map it, and
+// its bits: P present (N: there, but no access permitted), W writable, X executable,
+// A accessed, D dirty, E exclusive.
+//
 // # Streams and exit statuses
 //
 // Results go to standard output, everything else to standard error. The file

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -30,7 +28,8 @@ Examples:
   vmtrace replay --overcommit 2 --ram 1GiB x.vmt   what would be refused
   vmtrace replay --kernel linux-2.6.32 x.vmt     an older memory manager
   vmtrace replay --costs my.json x.vmt           estimated time by costs of your own
-  vmtrace replay --explain 20 x.vmt              the first 20 faults, one line each
+  vmtrace replay --explain 20 x.vmt              the first 20 faults in words
+  vmtrace replay --explain 500-600 x.vmt         those of a range of records
   vmtrace gen zipf -o - | vmtrace replay -       straight from a generator
   vmtrace replay --json x.vmt | jq .totals.faults`,
 	setup: func(fs *pflag.FlagSet) action {
@@ -38,7 +37,7 @@ Examples:
 		part := partFlags(fs, false)
 		asJSON := fs.Bool("json", false, "print the result as JSON")
 		check := fs.Bool("check", false, "recount the whole model while replaying: fails on any contradiction")
-		explain := fs.Int("explain", 0, "print the first `N` faults as they happen, on standard error")
+		explain := fs.String("explain", "", "tell faults in words as they happen, on standard error: the first `N`, or those of records FROM-TO")
 		buckets := fs.Int("buckets", 0, "most points of the time line (default 1000)")
 		return func(ctx context.Context, args []string, io stdio) error {
 			opts, err := model()
@@ -50,8 +49,10 @@ Examples:
 				return err
 			}
 			opts.Check, opts.Buckets = *check, *buckets
-			if *explain > 0 {
-				opts.Explain = explainer(io.err, *explain)
+			if *explain != "" {
+				if opts.Explain, err = explainer(io.err, *explain); err != nil {
+					return err
+				}
 			}
 			run, err := replayFile(ctx, args[0], opts, io, trace.WithSelection(sel))
 			if err != nil {
@@ -100,17 +101,4 @@ func looksLikeResult(path string) (bool, error) {
 	}
 	head, err := readHead(path, 64)
 	return bytes.HasPrefix(bytes.TrimSpace(head), []byte("{")), err
-}
-
-// explainer prints the first n faults, one line each.
-func explainer(w io.Writer, n int) func(replay.Step) {
-	return func(s replay.Step) {
-		if n == 0 {
-			return
-		}
-		n--
-		f := s.Fault
-		fmt.Fprintf(w, "record %d, thread %d of process %d: %v of %#x in %s %v (%#x-%#x) -> %v, %v, %d entries made present\n",
-			s.Record, s.TID, s.PID, f.Access, f.Addr, f.Name, f.Prot, f.Start, f.End, f.Kind, f.Outcome, f.Pages)
-	}
 }

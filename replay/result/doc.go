@@ -31,6 +31,7 @@
 //	totals.rss.{peak_bytes,final_bytes}
 //	totals.tlb.{misses,walks}, totals.tlb.flushes.{total,causes.NAME}
 //	totals.reclaim.{evictions,refaults}, totals.swap.{in_bytes,out_bytes}
+//	totals.estimate_ns.{total,faults,reads,walks,flushes,swap,kernel}: estimates
 //	agreement.segv, agreement.syscalls.{compared,mismatched,by_call.NAME}
 //	processes[].{pid,command,faults,rss}, mappings[], series[], warnings[]
 //	run.{seconds,refs_per_second,workers,order}
