@@ -25,7 +25,7 @@ type Config struct {
 	Swap         uint64       // bytes of swap, 0 = none
 	SwapDevice   SwapDevice   // what swap is made of
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
-	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits
+	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits; those of Linux always look at bits
 	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 

@@ -25,7 +25,7 @@ type memory struct {
 
 	mu      sync.Mutex // innermost but for framePool.mu; taken under table locks
 	policy  policy     // mu
-	exact   bool       // immutable: the policy is told of every reference
+	exact   bool       // immutable: the policy is told of every reference; those of the kernel never are
 	batched bool       // immutable: reclaim in batches, with read-ahead of files and swap
 	pages   []pageInfo // mu: by frame number
 	shared  map[uint32][]mapping
@@ -85,7 +85,7 @@ func newMemory(m *Machine) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.policy, g.exact, g.batched = how.make(g), how.exact || c.ReclaimExact, how.batched
+	g.policy, g.exact, g.batched = how.make(g), how.exact || c.ReclaimExact && !how.batched, how.batched
 	return g, nil
 }
 
@@ -212,9 +212,7 @@ func (g *memory) end(pfn uint32, i *pageInfo) {
 		g.charged--
 	}
 	g.dropSlot(i)
-	if i.state&pageAside == 0 {
-		g.policy.forget(pfn)
-	}
+	g.policy.forget(pfn)
 	*i = pageInfo{state: i.state & pageAside} // it may still be on the list
 }
 
