@@ -26,6 +26,7 @@ type Config struct {
 	SwapDevice   SwapDevice   // what swap is made of
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits; those of Linux always look at bits
+	Future       Future       // what the policy opt knows of the uses to come
 	LockedLimit  uint64       // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 

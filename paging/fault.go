@@ -52,6 +52,11 @@ const (
 	outBusy                       // the file is being cut
 )
 
+// maxRoomTries is how often a fault makes room before it is out of memory: one that
+// copies a page needs two, and where the one is evicted for the other it would go
+// on for ever (mm/memcontrol.c:try_charge_memcg, MAX_RECLAIM_RETRIES).
+const maxRoomTries = 16
+
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
 	v, kind, out, pages := t.attempt(vpn, a)
@@ -109,7 +114,7 @@ func (t *Task) attempt(vpn uint64, a Access) (v *vma, kind FaultKind, out Outcom
 // the leaf, the outcome and how many entries became present.
 func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 	s := t.space
-	major := false
+	major, tries := false, 0
 	for ; ; t.stats.lostRaces++ {
 		list := s.vmas.Load()
 		v, below := t.mapping(list, vpn)
@@ -162,7 +167,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		major = major || read
 		switch {
 		case pages < 0:
-			if t.makeRoom(1, swapPFN(e)) {
+			if tries++; tries < maxRoomTries && t.makeRoom(1, swapPFN(e)) {
 				continue
 			}
 			return v, FaultOOM, OOM, 0
@@ -316,6 +321,9 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if invariants && v.anon.Load() == nil {
 		broken("an anonymous page in a mapping without anon_vma")
 	}
+	if v.file != nil && !t.machine.memory.copies(v.file.slot(v.index(vpn)).Load()) {
+		return -1
+	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return -1
@@ -344,7 +352,10 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		t.machine.memory.reused(ptePFN(e))
 		return CowReuse, 0
 	}
-	pfn := t.frames.alloc(frameAnon, 1)
+	pfn := uint32(0)
+	if t.machine.memory.copies(ptePFN(e)) {
+		pfn = t.frames.alloc(frameAnon, 1)
+	}
 	if pfn == 0 {
 		return CowCopy, -1
 	}

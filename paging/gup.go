@@ -58,7 +58,7 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 		fault := flags | gupFault
 		switch t.followPage(v, vpn, flags) {
 		case gupFound:
-			t.used(vpn)
+			t.used(vpn, flags&gupWrite != 0)
 			return 0
 		case gupHole:
 			return EFAULT

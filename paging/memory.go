@@ -17,7 +17,8 @@ import (
 // number (its swap slot, in Linux), and the cache of a file still knows a page
 // that left (its shadow entry, mm/workingset.c).
 
-// memory is the group. It exists only with a limit or with swap.
+// memory is the group. It exists only with a limit or with swap, or if somebody
+// wants to know of every use of a page.
 type memory struct {
 	m     *Machine
 	limit int64 // pages, 0 = none
@@ -31,10 +32,15 @@ type memory struct {
 	shared  map[uint32][]mapping
 	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
+	lastUse uint32   // mu: page used last
 	charged int64    // mu: resident pages
 	high    int64    // mu: the most there were
 	used    int64    // mu: slots
 	stats   ReclaimStats
+
+	onUse   func(pfn uint32, written bool) // immutable, see Machine.OnUse
+	onEnd   func(pfn uint32)               // immutable
+	foresee func(pfn uint32, next uint64)  // immutable: for a policy that knows the future
 }
 
 // pageInfo is what is known of a page beside its frame.
@@ -77,7 +83,7 @@ type ReclaimStats struct {
 
 func newMemory(m *Machine) (*memory, error) {
 	c := &m.cfg
-	if c.Memory == 0 && c.Swap == 0 {
+	if c.Memory == 0 && c.Swap == 0 && !c.ReclaimExact {
 		return nil, nil
 	}
 	g := &memory{m: m, limit: int64(c.Memory >> pageShift), slots: int64(c.Swap >> pageShift), shared: map[uint32][]mapping{}}
@@ -85,7 +91,10 @@ func newMemory(m *Machine) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.policy, g.exact, g.batched = how.make(g), how.exact || c.ReclaimExact && !how.batched, how.batched
+	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched, unlimited{}
+	if g.limit > 0 {
+		g.policy = how.make(g)
+	}
 	return g, nil
 }
 
@@ -158,20 +167,6 @@ func (g *memory) enter(pfn uint32, i *pageInfo) {
 	g.policy.insert(pfn)
 }
 
-// hit tells the policy of a use of a page.
-func (g *memory) hit(pfn uint32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if pfn == g.fresh {
-		g.fresh = 0
-		return
-	}
-	g.fresh = 0
-	if g.info(pfn).state&(pageResident|pageAside|pageHeld) == pageResident {
-		g.policy.hit(pfn)
-	}
-}
-
 // resident says whether a page is in memory; pages that are not charged are.
 func (g *memory) resident(pfn uint32) bool {
 	if g == nil {
@@ -213,6 +208,12 @@ func (g *memory) end(pfn uint32, i *pageInfo) {
 	}
 	g.dropSlot(i)
 	g.policy.forget(pfn)
+	if g.lastUse == pfn {
+		g.lastUse = 0
+	}
+	if g.onEnd != nil {
+		g.onEnd(pfn)
+	}
 	*i = pageInfo{state: i.state & pageAside} // it may still be on the list
 }
 
@@ -384,7 +385,10 @@ func (c Config) validateMemory() error {
 	if int(c.SwapDevice) >= len(swapDeviceNames) {
 		return fmt.Errorf("swap device out of range")
 	}
-	_, err := findPolicy(c.Reclaim)
+	how, err := findPolicy(c.Reclaim)
+	if err == nil && how.future && c.Memory > 0 && c.Future == nil {
+		err = fmt.Errorf("reclaim policy %q needs the future, from a run without a limit (Config.Future)", how.name)
+	}
 	return err
 }
 

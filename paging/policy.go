@@ -26,6 +26,7 @@ type policyRow struct {
 	name    string
 	what    string // one line for people
 	exact   bool   // it is told of every reference; the others look at accessed bits
+	future  bool   // it needs Config.Future
 	batched bool   // it works in batches of 32 as the kernel does (SWAP_CLUSTER_MAX), with read-ahead
 	make    func(g *memory) policy
 }
@@ -34,6 +35,7 @@ type policyRow struct {
 var policies = []policyRow{
 	{name: "linux", what: "Linux 6.1: active and inactive lists, accessed bits, refault distance", batched: true, make: newLinux},
 	{name: "lru", what: "the page that was not used for the longest time; every reference counts", exact: true, make: newLRU},
+	{name: "opt", what: "Belady: the page whose next use is farthest away; no policy can do better", exact: true, future: true, make: newOpt},
 	{name: "fifo", what: "the page that came first", make: newFIFO},
 	{name: "clock", what: "the page that came first, with a second chance for those used since", make: newClock},
 	{name: "random", what: "any page, all alike", make: newRandom},

@@ -72,7 +72,7 @@ func (r *reclaimer) evict(pfn uint32) bool {
 	g.mu.Lock()
 	r.at = g.mappings(r.at[:0], pfn)
 	i := g.info(pfn)
-	drop := i.state&(pageLazy|pageDirty) == pageLazy
+	drop := i.state&(pageLazy|pageDirty) == pageLazy && g.foresee == nil // a life ends when it ends without a limit
 	g.mu.Unlock()
 	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(pfn) {
 		g.keep(pfn)

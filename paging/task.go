@@ -110,7 +110,7 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	defer t.unlockCPU(c)
 	t.enter(c)
 	if g := t.machine.memory; g != nil && g.exact {
-		return t.runExact(c, g, refs)
+		return t.runExact(c, refs)
 	}
 	for i := range refs {
 		if out := t.perform(c, &refs[i]); out.Fatal() {
@@ -155,7 +155,7 @@ func (t *Task) Access(addr uint64, a Access) Outcome {
 	defer t.unlockCPU(c)
 	t.enter(c)
 	out := t.touch(c, addr>>pageShift, a)
-	t.used(addr >> pageShift)
+	t.used(addr>>pageShift, a == Write)
 	return out
 }
 
@@ -271,7 +271,7 @@ func (t *Task) Copy(addr, length uint64, write bool) (uint64, Outcome) {
 		if out := t.touch(c, at>>pageShift, a); out.Fatal() {
 			return at - addr, out
 		}
-		t.used(at >> pageShift)
+		t.used(at>>pageShift, write)
 	}
 	return length, OK
 }
