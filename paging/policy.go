@@ -41,6 +41,7 @@ var policies = []policyRow{
 	{name: "random", what: "any page, all alike", make: newRandom},
 	{name: "2q", what: "2Q: a FIFO for new pages, LRU for those that came back", make: new2Q},
 	{name: "arc", what: "ARC: LRU lists of pages seen once and seen again, their shares learned", make: newARC},
+	{name: "lirs", what: "LIRS: pages whose last two uses were close together stay, the others pass through", make: newLIRS},
 	{name: "s3fifo", what: "S3-FIFO: a small queue for new pages, a main one, a memory of what left", make: newS3FIFO},
 	{name: "sieve", what: "SIEVE: a hand over a FIFO that takes what was not used since it passed", make: newSieve},
 }

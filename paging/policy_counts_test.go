@@ -128,6 +128,10 @@ func TestByHand(t *testing.T) {
 		// S3-FIFO with c = 3: S = C B A. A twice: freq 2. D: A moves to M, B leaves for G.
 		// B was remembered: C leaves S for G, B goes to M. A, D and B are there.
 		{"s3fifo", 3, "ABCAADBADB", "MMM..MM..."},
+		// LIRS with c = 3: A and B are LIR, C HIR. D: C leaves, S = D C B A. C is in S: D
+		// leaves, C is LIR, A goes to Q, and S = C D B. A is not in S: it stays HIR. D is in
+		// S: A leaves and B goes to Q, S = D A C. B is there still, A is not.
+		{"lirs", 3, "ABCDCADBA", "MMMMM.M.M"},
 		// SIEVE with 3 frames: C B A, A visited. D: the hand clears A and takes B. E: it
 		// stands at C, which leaves. A is still there.
 		{"sieve", 3, "ABCADEAB", "MMM.MM.M"},

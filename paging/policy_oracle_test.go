@@ -251,6 +251,70 @@ func (o *oracle2Q) reclaim() {
 	}
 }
 
+// oracleLIRS is section 3.3 of the LIRS paper (SIGMETRICS 2002), case by case. The
+// front of the stack is its top; of the queue the front is the end, where pages
+// enter.
+type oracleLIRS struct {
+	c, lirs int
+	s, q    *queue
+	lir     map[int]bool
+}
+
+func (o *oracleLIRS) access(x int) bool {
+	top := func() {
+		if o.s.has(x) {
+			o.s.remove(x)
+		}
+		o.s.push(x)
+	}
+	switch inS := o.s.has(x); {
+	case o.lir[x]: // 1. upon accessing an LIR block
+		top()
+		o.prune()
+		return true
+	case o.q.has(x): // 2. upon accessing an HIR resident block
+		top()
+		o.q.remove(x)
+		if inS {
+			o.turn(x)
+		} else {
+			o.q.push(x)
+		}
+		return true
+	case len(o.lir) < o.lirs: // all are LIR until there are enough
+		o.lir[x] = true
+		top()
+	default: // 3. upon accessing an HIR non-resident block
+		if len(o.lir)+o.q.Len() == o.c {
+			o.q.pop()
+		}
+		top()
+		if inS {
+			o.turn(x)
+		} else {
+			o.q.push(x)
+		}
+	}
+	return false
+}
+
+// turn makes x LIR, and the LIR block at the bottom of the stack a resident HIR
+// block.
+func (o *oracleLIRS) turn(x int) {
+	o.lir[x] = true
+	o.prune()
+	bottom := o.s.pop()
+	delete(o.lir, bottom)
+	o.q.push(bottom)
+	o.prune()
+}
+
+func (o *oracleLIRS) prune() {
+	for o.s.Len() > 0 && !o.lir[o.s.tail()] {
+		o.s.pop()
+	}
+}
+
 // oracles makes the second implementation of a policy for c frames.
 var oracles = map[string]func(c int) oracle{
 	"fifo": func(c int) oracle { return &oracleQueue{queue: newQueue(), c: c, bit: map[int]bool{}} },
@@ -264,6 +328,9 @@ var oracles = map[string]func(c int) oracle{
 	},
 	"arc": func(c int) oracle {
 		return &oracleARC{c: c, t1: newQueue(), t2: newQueue(), b1: newQueue(), b2: newQueue()}
+	},
+	"lirs": func(c int) oracle {
+		return &oracleLIRS{c: c, lirs: c - max(1, c/100), s: newQueue(), q: newQueue(), lir: map[int]bool{}}
 	},
 	"2q": func(c int) oracle {
 		return &oracle2Q{c: c, kin: max(1, c/4), kout: max(1, c/2), am: newQueue(), in: newQueue(), out: newQueue()}
