@@ -34,6 +34,7 @@ type policyRow struct {
 // policies is the table.
 var policies = []policyRow{
 	{name: "linux", what: "Linux 6.1: active and inactive lists, accessed bits, refault distance", batched: true, make: newLinux},
+	{name: "mglru", what: "Linux 6.1 with CONFIG_LRU_GEN: generations, aged by accessed bits", batched: true, make: newMGLRU},
 	{name: "lru", what: "the page that was not used for the longest time; every reference counts", exact: true, make: newLRU},
 	{name: "opt", what: "Belady: the page whose next use is farthest away; no policy can do better", exact: true, future: true, make: newOpt},
 	{name: "fifo", what: "the page that came first", make: newFIFO},
