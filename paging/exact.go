@@ -1,6 +1,24 @@
 package paging
 
-// What an exact policy is told: the page of every reference.
+// What an exact policy is told: the page of every reference, and of every copy
+// the kernel makes.
+
+// OnUse has use called for every use of a page of the group, in order, and end
+// when a page's life ends: it was unmapped, discarded or truncated, or its last
+// process is gone, and its number may be given to another page. A use is a
+// reference (a call for each kind of access in it), an access of the kernel
+// for a system call, or the reading of a page that is copied on write. Pages that
+// are not charged have no calls (the zero page; pages of files with a warm cache).
+//
+// The machine has to be exact: Config.ReclaimExact, or a policy that always is.
+// Without a limit, and as long as nobody is killed for want of memory, page
+// numbers and uses are the same as under any limit and any exact policy, but for
+// pages given up by MADV_FREE, which those other than opt drop under a limit. Both
+// functions are called with a lock held and must not use the machine; either may
+// be nil. Set it before the first task runs.
+func (m *Machine) OnUse(use func(page uint32, written bool), end func(page uint32)) {
+	m.memory.onUse, m.memory.onEnd = use, end
+}
 
 // runExact is Run for a policy that is told of every reference. Precondition:
 // c.mu.
@@ -48,7 +66,9 @@ func (t *Task) used(vpn uint64, a Access) {
 	t.faulted = false
 	if tab := t.leaf(vpn); tab != nil {
 		if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
+			g.mu.Lock()
 			g.use(ptePFN(e), use{mapping{t.space, vpn}, a == Write, faulted})
+			g.mu.Unlock()
 		}
 	}
 }
@@ -60,25 +80,42 @@ type use struct {
 	faulted bool // a fault was counted for it
 }
 
-// reads tells an exact policy that a fault reads a page, to copy it.
-func (t *Task) reads(pfn uint32) {
-	if g := t.machine.memory; g != nil && g.exact {
-		g.use(pfn, use{faulted: true})
-	}
-}
-
 // use tells the policy of a use of a page. The reference that brought it is none.
+// Precondition: g.mu.
 func (g *memory) use(pfn uint32, u use) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	i := g.info(pfn)
 	fresh := pfn == g.fresh
 	g.fresh = 0
+	if i.state&pageKnown == 0 {
+		return
+	}
+	if g.onUse != nil {
+		g.onUse(pfn, u.write)
+	}
+	if g.foresee != nil && pfn != g.lastUse {
+		g.foresee(pfn, g.m.cfg.Future.Next())
+	}
+	g.lastUse = pfn
 	switch {
-	case i.state&pageKnown == 0:
 	case g.stack != nil:
 		g.measure(pfn, i, u, fresh)
 	case !fresh && i.state&(pageResident|pageAside|pageHeld) == pageResident:
 		g.policy.hit(pfn)
 	}
+}
+
+// copies tells an exact policy that a fault is about to copy a page; false says
+// that there is no room for the copy. The page is used before room is made, so that
+// it stays; a policy that knows the future keeps it for the use that is to come.
+func (g *memory) copies(pfn uint32) bool {
+	if g == nil || !g.exact || pfn == 0 {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	full := g.full()
+	if !full || g.foresee == nil {
+		g.use(pfn, use{faulted: true})
+	}
+	return !full
 }

@@ -331,8 +331,8 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if invariants && v.anon.Load() == nil {
 		broken("an anonymous page in a mapping without anon_vma")
 	}
-	if v.file != nil {
-		t.reads(v.file.slot(v.index(vpn)).Load())
+	if v.file != nil && !t.machine.memory.copies(v.file.slot(v.index(vpn)).Load()) {
+		return -1
 	}
 	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
@@ -362,8 +362,10 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		t.machine.memory.reused(ptePFN(e))
 		return CowReuse, 0
 	}
-	t.reads(ptePFN(e))
-	pfn := t.frames.alloc(frameAnon, 1)
+	pfn := uint32(0)
+	if t.machine.memory.copies(ptePFN(e)) {
+		pfn = t.frames.alloc(frameAnon, 1)
+	}
 	if pfn == 0 {
 		return CowCopy, -1
 	}

@@ -154,8 +154,10 @@ func (t *Task) unshare(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 		tab.update(vpn, func(e uint64) uint64 { return e | pteExclusive })
 		return Unshare, 0
 	}
-	t.reads(ptePFN(e))
-	pfn := t.frames.alloc(frameAnon, 1)
+	pfn := uint32(0)
+	if t.machine.memory.copies(ptePFN(e)) {
+		pfn = t.frames.alloc(frameAnon, 1)
+	}
 	if pfn == 0 {
 		return Unshare, -1
 	}

@@ -18,7 +18,8 @@ import (
 // number (its swap slot, in Linux), and the cache of a file still knows a page
 // that left (its shadow entry, mm/workingset.c).
 
-// memory is the group. It exists only with a limit or with swap.
+// memory is the group. It exists only with a limit or with swap, or if somebody
+// wants to know of every use of a page.
 type memory struct {
 	m     *Machine
 	limit int64 // pages, 0 = none
@@ -26,17 +27,22 @@ type memory struct {
 
 	mu      sync.Mutex // innermost but for framePool.mu; taken under table locks
 	policy  policy     // mu
-	exact   bool       // immutable: the policy is told of every reference
+	exact   bool       // immutable: the policy is told of every reference; those of the kernel never are
 	stack   UseStack   // immutable: of Config, or nil
 	batched bool       // immutable: reclaim in batches, with read-ahead of files and swap
 	pages   []pageInfo // mu: by frame number
 	shared  map[uint32][]place
 	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
+	lastUse uint32   // mu: page used last
 	charged int64    // mu: resident pages
 	high    int64    // mu: the most there were
 	used    int64    // mu: slots
 	stats   ReclaimStats
+
+	onUse   func(pfn uint32, written bool) // immutable, see Machine.OnUse
+	onEnd   func(pfn uint32)               // immutable
+	foresee func(pfn uint32, next uint64)  // immutable: for a policy that knows the future
 }
 
 // pageInfo is what is known of a page beside its frame.
@@ -87,7 +93,7 @@ type ReclaimStats struct {
 
 func newMemory(m *Machine) (*memory, error) {
 	c := &m.cfg
-	if c.Memory == 0 && c.Swap == 0 && c.Stack == nil {
+	if c.Memory == 0 && c.Swap == 0 && !c.ReclaimExact && c.Stack == nil {
 		return nil, nil
 	}
 	g := &memory{m: m, limit: int64(c.Memory >> pageShift), slots: int64(c.Swap >> pageShift), shared: map[uint32][]place{}}
@@ -98,11 +104,13 @@ func newMemory(m *Machine) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Stack != nil {
-		how = &policyRow{exact: true, make: func(*memory) policy { return &stackPolicy{c.Stack} }}
-		g.stack = c.Stack
+	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched, unlimited{}
+	switch {
+	case c.Stack != nil:
+		g.exact, g.batched, g.policy, g.stack = true, false, &stackPolicy{c.Stack}, c.Stack
+	case g.limit > 0:
+		g.policy = how.make(g)
 	}
-	g.policy, g.exact, g.batched = how.make(g), how.exact || c.ReclaimExact, how.batched
 	return g, nil
 }
 
@@ -219,8 +227,12 @@ func (g *memory) end(pfn uint32, i *pageInfo) {
 		}
 	}
 	g.dropSlot(i)
-	if i.state&pageAside == 0 {
-		g.policy.forget(pfn)
+	g.policy.forget(pfn)
+	if g.lastUse == pfn {
+		g.lastUse = 0
+	}
+	if g.onEnd != nil {
+		g.onEnd(pfn)
 	}
 	*i = pageInfo{state: i.state & pageAside} // it may still be on the list
 }
@@ -410,7 +422,10 @@ func (c Config) validateMemory() error {
 	if int(c.SwapDevice) >= len(swapDeviceNames) {
 		return fmt.Errorf("swap device out of range")
 	}
-	_, err := findPolicy(c.Reclaim)
+	how, err := findPolicy(c.Reclaim)
+	if err == nil && how.future && c.Memory > 0 && c.Future == nil {
+		err = fmt.Errorf("reclaim policy %q needs the future, from a run without a limit (Config.Future)", how.name)
+	}
 	return err
 }
 

@@ -11,6 +11,9 @@ func underLimit(t *testing.T, policy string, pages uint64, change func(*Config))
 	t.Helper()
 	c := DefaultConfig()
 	c.Memory, c.Swap, c.Reclaim, c.Cache = pages*PageSize, 1<<30, policy, CacheCold
+	if policy == "opt" {
+		c.Future = &guess{}
+	}
 	if change != nil {
 		change(&c)
 	}

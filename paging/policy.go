@@ -26,6 +26,7 @@ type policyRow struct {
 	name    string
 	what    string // one line for people
 	exact   bool   // it is told of every reference; the others look at accessed bits
+	future  bool   // it needs Config.Future
 	batched bool   // it works in batches of 32 as the kernel does (SWAP_CLUSTER_MAX), with read-ahead
 	make    func(g *memory) policy
 }
@@ -33,12 +34,15 @@ type policyRow struct {
 // policies is the table.
 var policies = []policyRow{
 	{name: "linux", what: "Linux 6.1: active and inactive lists, accessed bits, refault distance", batched: true, make: newLinux},
+	{name: "mglru", what: "Linux 6.1 with CONFIG_LRU_GEN: generations, aged by accessed bits", batched: true, make: newMGLRU},
 	{name: "lru", what: "the page that was not used for the longest time; every reference counts", exact: true, make: newLRU},
+	{name: "opt", what: "Belady: the page whose next use is farthest away; no policy can do better", exact: true, future: true, make: newOpt},
 	{name: "fifo", what: "the page that came first", make: newFIFO},
 	{name: "clock", what: "the page that came first, with a second chance for those used since", make: newClock},
 	{name: "random", what: "any page, all alike", make: newRandom},
 	{name: "2q", what: "2Q: a FIFO for new pages, LRU for those that came back", make: new2Q},
 	{name: "arc", what: "ARC: LRU lists of pages seen once and seen again, their shares learned", make: newARC},
+	{name: "lirs", what: "LIRS: pages whose last two uses were close together stay, the others pass through", make: newLIRS},
 	{name: "s3fifo", what: "S3-FIFO: a small queue for new pages, a main one, a memory of what left", make: newS3FIFO},
 	{name: "sieve", what: "SIEVE: a hand over a FIFO that takes what was not used since it passed", make: newSieve},
 }

@@ -6,8 +6,9 @@ package paging
 // LRU order.
 type twoQPolicy struct {
 	pageLists
-	in, out int // sizes of the FIFO and of its memory of pages that left (Kin, Kout)
-	from    int // list of the victim
+	in, out int    // sizes of the FIFO and of its memory of pages that left (Kin, Kout)
+	from    int    // list of the victim
+	back    uint32 // page that room is made for and that was remembered: the victim may push it out
 	g       *memory
 }
 
@@ -24,11 +25,12 @@ func new2Q(g *memory) policy {
 }
 
 func (q *twoQPolicy) insert(p uint32) {
-	if q.of(p) == twoQOut {
+	if q.of(p) == twoQOut || p == q.back {
 		q.put(twoQMain, p)
 	} else {
 		q.put(twoQIn, p)
 	}
+	q.back = 0
 }
 
 func (q *twoQPolicy) hit(p uint32) {
@@ -37,9 +39,17 @@ func (q *twoQPolicy) hit(p uint32) {
 	}
 }
 
-func (q *twoQPolicy) forget(p uint32) { q.drop(p) }
+func (q *twoQPolicy) forget(p uint32) {
+	q.drop(p)
+	if q.back == p {
+		q.back = 0
+	}
+}
 
-func (q *twoQPolicy) victim(uint32) uint32 {
+func (q *twoQPolicy) victim(coming uint32) uint32 {
+	if q.of(coming) == twoQOut {
+		q.back = coming
+	}
 	q.from = twoQIn
 	if q.len(twoQIn) <= q.in && q.len(twoQMain) > 0 {
 		q.from = twoQMain

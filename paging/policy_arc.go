@@ -6,11 +6,11 @@ package paging
 // pages that come back after they left.
 type arcPolicy struct {
 	pageLists
-	c       int    // pages of memory
-	p       int    // how many of them the first list is to have
-	from    int    // list of the victim
-	noGhost bool   // the victim is not remembered
-	learned uint32 // page whose return has been learned from
+	c       float64 // pages of memory
+	p       float64 // how many of them the first list is to have
+	from    int     // list of the victim
+	noGhost bool    // the victim is not remembered
+	learned uint32  // page whose return has been learned from
 	g       *memory
 }
 
@@ -22,14 +22,16 @@ const (
 	arcB2            // left T2
 )
 
-func newARC(g *memory) policy { return &arcPolicy{pageLists: newPageLists(4), c: int(g.limit), g: g} }
+func newARC(g *memory) policy {
+	return &arcPolicy{pageLists: newPageLists(4), c: float64(g.limit), g: g}
+}
 
 // learn moves the share of the lists when a page comes back.
 func (a *arcPolicy) learn(coming uint32) {
 	if coming == 0 || a.learned == coming {
 		return
 	}
-	b1, b2 := a.len(arcB1), a.len(arcB2)
+	b1, b2 := float64(a.len(arcB1)), float64(a.len(arcB2))
 	switch a.of(coming) {
 	case arcB1:
 		a.p = min(a.c, a.p+max(1, b2/b1))
@@ -59,17 +61,19 @@ func (a *arcPolicy) victim(coming uint32) uint32 {
 	a.noGhost = false
 	back := a.of(coming)
 	if back == 0 {
+		c := int(a.c)
 		switch l1 := a.len(arcT1) + a.len(arcB1); {
-		case l1 >= a.c && a.len(arcT1) < a.c:
+		case l1 >= c && a.len(arcT1) < c:
 			a.drop(a.last(arcB1))
-		case l1 >= a.c:
-			a.noGhost = true
-			return a.take(arcT1)
-		case l1+a.len(arcT2)+a.len(arcB2) >= 2*a.c:
+		case l1 >= c:
+			p := a.take(arcT1)
+			a.noGhost = a.from == arcT1
+			return p
+		case l1+a.len(arcT2)+a.len(arcB2) >= 2*c:
 			a.drop(a.last(arcB2))
 		}
 	}
-	if t1 := a.len(arcT1); t1 > 0 && (t1 > a.p || back == arcB2 && t1 == a.p) || a.len(arcT2) == 0 {
+	if t1 := float64(a.len(arcT1)); t1 > 0 && (t1 > a.p || back == arcB2 && t1 == a.p) || a.len(arcT2) == 0 {
 		return a.take(arcT1)
 	}
 	return a.take(arcT2)

@@ -20,10 +20,11 @@ import "math"
 // there is no flusher; there is one group, and nothing is reclaimed but for it.
 type linuxPolicy struct {
 	pageLists
-	g     *memory
-	pages []linuxPage
-	age   uint64  // nonresident_age: pages that left or became active
-	cost  [2]uint // of anon, file (lruvec.anon_cost, file_cost)
+	g       *memory
+	pages   []linuxPage
+	age     uint64  // nonresident_age: pages that left or became active
+	cost    [2]uint // of anon, file (lruvec.anon_cost, file_cost)
+	written uint64  // pages written so far
 
 	priority int       // of the round at hand: what part of the lists is scanned
 	todo     [5]int    // pages of each list still to be scanned in this round
@@ -37,6 +38,7 @@ type linuxPolicy struct {
 type linuxPage struct {
 	left       uint64 // age when it left memory
 	referenced bool   // PG_referenced
+	workingset bool   // PG_workingset: it has been active, before it left or since
 	gone       bool   // left knows
 	kind       uint8  // linuxAnon, linuxFile
 }
@@ -93,18 +95,20 @@ func (l *linuxPolicy) refault(i *linuxPage) bool {
 	if i.kind != linuxFile {
 		size += l.len(linuxInactiveFile)
 	}
-	if l.g.slots > 0 {
+	if l.g.used < l.g.slots {
 		size += l.len(linuxActiveAnon)
 		if i.kind == linuxFile {
 			size += l.len(linuxInactiveAnon)
 		}
 	}
-	l.noteCost(i.kind, 1)
 	if l.age-i.left > uint64(size) {
 		return false
 	}
 	l.age++
 	l.active[i.kind]++
+	if i.workingset {
+		l.noteCost(i.kind, 1)
+	}
 	return true
 }
 
@@ -118,17 +122,21 @@ func (l *linuxPolicy) noteCost(kind uint8, n uint) {
 	}
 }
 
-func (l *linuxPolicy) hit(p uint32) { l.page(p).referenced = true } // a policy that looks at bits is not told
+func (l *linuxPolicy) hit(uint32) {} // it looks at bits
 
 func (l *linuxPolicy) left(p uint32) {
 	i := l.page(p)
 	i.left, i.gone = l.age, true
 	l.age++
+	if out := l.g.stats.SwapOut + l.g.stats.FileOut; out != l.written { // nr_pageout
+		l.noteCost(i.kind, uint(out-l.written))
+		l.written = out
+	}
 }
 
 func (l *linuxPolicy) forget(p uint32) {
 	l.drop(p)
-	l.page(p).gone = false
+	*l.page(p) = linuxPage{}
 	for k, r := range l.ready {
 		if r == p {
 			l.ready = append(l.ready[:k], l.ready[k+1:]...)
@@ -170,8 +178,8 @@ func (l *linuxPolicy) plan(forced bool) {
 		l.mayAge[kind] = forced || l.active[kind] != l.seen[kind] || l.inactiveIsLow(uint8(kind))
 	}
 	cost := l.cost[0] + l.cost[1]
-	anon := linuxSwappiness * (cost + 1) / (cost + l.cost[0] + 1)
-	file := (200 - linuxSwappiness) * (cost + 1) / (cost + l.cost[1] + 1)
+	anon := linuxSwappiness * (3*cost + 1) / (cost + l.cost[0] + 1)
+	file := (200 - linuxSwappiness) * (3*cost + 1) / (cost + l.cost[1] + 1)
 	share := [2]uint{anon, file}
 	sum := anon + file
 	switch trim := l.len(linuxInactiveFile)>>l.priority > 0 && !l.mayAge[linuxFile]; {
@@ -232,6 +240,7 @@ func (l *linuxPolicy) shrinkActive(kind uint8, n int) {
 			l.put(active, p)
 			continue
 		}
+		l.page(p).workingset = true
 		l.put(active-1, p)
 	}
 }

@@ -50,6 +50,19 @@ func (l *pageLists) put(list int, p uint32) {
 	e.n++
 }
 
+// putLast moves a page to the end of a list, from wherever it is.
+func (l *pageLists) putLast(list int, p uint32) {
+	l.drop(p)
+	e := &l.ends[list]
+	if e.tail == 0 {
+		l.put(list, p)
+		return
+	}
+	l.next[e.tail], l.prev[p], l.next[p], l.on[p] = p, e.tail, 0, uint8(list)
+	e.tail = p
+	e.n++
+}
+
 // drop takes a page off its list, if it is on one.
 func (l *pageLists) drop(p uint32) {
 	if l.of(p) == 0 {

@@ -8,8 +8,8 @@ package paging
 // it has more than its share.
 type s3fifoPolicy struct {
 	pageLists
-	main  int // share of the main queue: 90 %
-	ghost int // pages remembered: as many
+	c     int // pages of memory, of which a tenth are to be in the small queue
+	ghost int // pages remembered: nine tenths
 	freq  marks
 	small bool // the victim left the small queue
 	g     *memory
@@ -26,8 +26,7 @@ const s3MaxFreq = 3
 
 func newS3FIFO(g *memory) policy {
 	c := int(g.limit)
-	main := c - c/10
-	return &s3fifoPolicy{pageLists: newPageLists(3), main: main, ghost: main, g: g}
+	return &s3fifoPolicy{pageLists: newPageLists(3), c: c, ghost: c * 9 / 10, g: g}
 }
 
 func (s *s3fifoPolicy) insert(p uint32) {
@@ -48,9 +47,9 @@ func (s *s3fifoPolicy) forget(p uint32) { s.drop(p) }
 
 func (s *s3fifoPolicy) victim(uint32) uint32 {
 	for s.len(s3Small)+s.len(s3Main) > 0 {
-		list := s3Small
-		if s.len(s3Main) > s.main || s.len(s3Small) == 0 {
-			list = s3Main
+		list := s3Main
+		if 10*s.len(s3Small) >= s.c || s.len(s3Main) == 0 {
+			list = s3Small
 		}
 		p := s.last(list)
 		if s.g.young(p) > 0 {

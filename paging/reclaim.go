@@ -4,7 +4,9 @@ package paging
 // try_to_free_mem_cgroup_pages, shrink_folio_list).
 
 // maxReclaimRetries is how often a fault is tried again that found no frame
-// although pages left (mm/memcontrol.c:MAX_RECLAIM_RETRIES).
+// although pages left: one that copies a page needs two, and where the one is
+// evicted for the other it would go on for ever (mm/memcontrol.c:try_charge_memcg,
+// MAX_RECLAIM_RETRIES).
 const maxReclaimRetries = 16
 
 // reclaimBatch is how many pages a policy of the kernel frees at a time
@@ -80,7 +82,7 @@ func (r *reclaimer) evict(pfn uint32) bool {
 	if i.state&pageLazy != 0 && (i.state&pageDirty != 0 || r.dirty(pfn)) {
 		i.state &^= pageLazy // somebody has written it (folio_set_swapbacked)
 	}
-	drop := i.state&pageLazy != 0
+	drop := i.state&pageLazy != 0 && g.foresee == nil // a life ends when it ends without a limit
 	g.mu.Unlock()
 	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(pfn) {
 		g.keep(pfn)

@@ -226,8 +226,8 @@ func (g *memory) take(pfn uint32) bool {
 // (mm/madvise.c:swapin_walk_pmd_entry).
 func (t *Task) swapWillNeed(start, end uint64) {
 	g := t.machine.memory
-	if g == nil {
-		return
+	if g == nil || g.exact {
+		return // see readRange
 	}
 	t.space.table.tables(start, end, func(base uint64, tab *table) {
 		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {

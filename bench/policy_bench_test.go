@@ -1,0 +1,84 @@
+package bench
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/vmtrace/vmtrace/paging"
+)
+
+// policyPages is the footprint: popular and unpopular pages by zipf.
+const policyPages = 1 << 20
+
+// BenchmarkPolicy replays references under a limit, with mappings, page tables,
+// TLBs and swap in the way. policy=simplelru is the least recently used cache of
+// hashicorp/golang-lru on the same page stream: a map and a list, and nothing
+// else.
+func BenchmarkPolicy(b *testing.B) {
+	order := zipf(1<<22, policyPages)
+	for _, percent := range []int{10, 50} {
+		frames := policyPages * percent / 100
+		for _, policy := range paging.Policies() {
+			if policy[0] == "opt" {
+				continue // it wants a first pass
+			}
+			b.Run(fmt.Sprintf("policy=%s/memory=%d%%", policy[0], percent), func(b *testing.B) { benchPolicy(b, policy[0], frames, order) })
+		}
+		b.Run(fmt.Sprintf("policy=simplelru/memory=%d%%", percent), func(b *testing.B) { benchSimpleLRU(b, frames, order) })
+	}
+}
+
+func benchPolicy(b *testing.B, policy string, frames int, order []int) {
+	c := paging.DefaultConfig()
+	c.Memory, c.Swap, c.SwapDevice, c.Reclaim = uint64(frames)<<pageShift, policyPages<<pageShift, paging.SwapZram, policy
+	m, err := paging.New(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	t := m.NewProcess(1, 1, 0)
+	refs := touches(region(b, t, policyPages, paging.MmapArgs{Prot: protRW, Flags: anonymous}), order, paging.Write)
+	run(b, t, refs) // warm
+	before := m.Stats()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		for k := 0; k < len(refs); k += 4096 {
+			run(b, t, refs[k:k+4096])
+		}
+	}
+	b.StopTimer()
+	perRef(b, len(refs), "ref")
+	s := m.Stats()
+	b.ReportMetric(float64(s.Major-before.Major)/float64(b.N*len(refs)), "majors/ref")
+	if s.PeakMemory > c.Memory {
+		b.Fatalf("%d bytes charged under a limit of %d", s.PeakMemory, c.Memory)
+	}
+}
+
+func benchSimpleLRU(b *testing.B, frames int, order []int) {
+	l, err := simplelru.NewLRU[uint64, struct{}](frames, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	misses := 0
+	once := func() {
+		for _, p := range order {
+			if _, ok := l.Get(uint64(p)); !ok {
+				misses++
+				l.Add(uint64(p), struct{}{})
+			}
+		}
+	}
+	once() // warm
+	misses = 0
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		once()
+	}
+	b.StopTimer()
+	perRef(b, len(order), "ref")
+	b.ReportMetric(float64(misses)/float64(b.N*len(order)), "majors/ref")
+}
