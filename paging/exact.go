@@ -20,18 +20,77 @@ func (m *Machine) OnUse(use func(page uint32, written bool), end func(page uint3
 	m.memory.onUse, m.memory.onEnd = use, end
 }
 
-// runExact is Run for a policy that is told of every reference. Precondition:
+// use is a use of a page that the policy is yet to be told of.
+type use struct {
+	pfn     uint32
+	written bool
+}
+
+// runExact is Run for a policy that is told of every reference: of many at a
+// time, but always before a fault, so that it decides by all of them. Precondition:
 // c.mu.
 func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
-	for i := range refs {
-		r := &refs[i]
-		if out := t.perform(c, r); out.Fatal() {
-			return i + 1, out
+	defer t.tell()
+	for done := 0; done < len(refs); done += aheadRefs {
+		chunk := refs[done:min(done+aheadRefs, len(refs))]
+		t.lookAhead(chunk)
+		before := c.tlb.stats.misses[0]
+		for i := range chunk {
+			r := &chunk[i]
+			if out := t.perform(c, r); out.Fatal() {
+				return done + i + 1, out
+			}
+			if pfn := t.pageOf(c, r.VPN); pfn != 0 {
+				t.uses = append(t.uses, use{pfn, r.Writes > 0 || r.First == Write})
+			}
+			if len(t.uses) >= 2*aheadRefs {
+				t.tell()
+			}
 		}
-		t.used(r.VPN, r.Writes > 0 || r.First == Write)
+		t.ahead = c.tlb.stats.misses[0]-before > aheadRefs/4
 	}
 	return len(refs), OK
 }
+
+// pageOf is the page that a reference which has been performed was to, 0 if none
+// is present.
+func (t *Task) pageOf(c *cpu, vpn uint64) uint32 {
+	l := &c.tlb.l1[0]
+	if b := l.base(vpn); l.tags[b] == vpn<<16|uint64(c.asid) && !c.pending.Load() {
+		return l.entries[b].pfn
+	}
+	if tab := t.leaf(vpn); tab != nil {
+		if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
+			return ptePFN(e)
+		}
+	}
+	return 0
+}
+
+// tell tells the policy of the uses that are noted.
+func (t *Task) tell() {
+	if len(t.uses) == 0 {
+		return
+	}
+	g := t.machine.memory
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sum := pageState(0)
+	for i := range t.uses { // the waiting for memory is done at once
+		sum |= g.info(t.uses[i].pfn).state
+	}
+	g.seen = sum // or the reads would be left out
+	if p, ok := g.policy.(peeker); ok {
+		p.peek(t.uses)
+	}
+	for _, u := range t.uses {
+		g.use(u.pfn, u.written)
+	}
+	t.uses = t.uses[:0]
+}
+
+// peeker is a policy that reads what it is about to change.
+type peeker interface{ peek(uses []use) }
 
 // used tells an exact policy that the page is in use, if it is present.
 func (t *Task) used(vpn uint64, written bool) {

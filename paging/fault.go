@@ -59,6 +59,7 @@ const maxRoomTries = 16
 
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
+	t.tell()
 	v, kind, out, pages := t.attempt(vpn, a)
 	for out >= outGrow {
 		if out == outBusy {

@@ -30,12 +30,13 @@ type memory struct {
 	batched bool       // immutable: reclaim in batches, with read-ahead of files and swap
 	pages   []pageInfo // mu: by frame number
 	shared  map[uint32][]mapping
-	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
-	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
-	lastUse uint32   // mu: page used last
-	charged int64    // mu: resident pages
-	high    int64    // mu: the most there were
-	used    int64    // mu: slots
+	aside   []uint32  // mu: pages that could not leave: locked, or there was no slot
+	fresh   uint32    // mu: page that came in last: the reference that brought it is no hit
+	seen    pageState // mu: by tell
+	lastUse uint32    // mu: page used last
+	charged int64     // mu: resident pages
+	high    int64     // mu: the most there were
+	used    int64     // mu: slots
 	stats   ReclaimStats
 
 	onUse   func(pfn uint32, written bool) // immutable, see Machine.OnUse

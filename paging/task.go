@@ -17,6 +17,10 @@ type Task struct {
 	last     *vma     // the mapping of the last fault
 	lastList *vmaList // and the list it is of
 	near     [nearTables]nearTable
+	places   []mapping // of the page evicted last, to be used again
+	uses     []use     // not told yet, see exact.go
+	seen     uint64    // by lookAhead
+	ahead    bool      // the last references missed in the TLB: see lookAhead
 	end      uint64    // pages of user addresses
 	gup      gupFlags  // of the fault at hand, 0 for one of the program
 	actor    *Task     // for whom this task acts on another's address space, nil = itself
@@ -112,12 +116,39 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	if g := t.machine.memory; g != nil && g.exact {
 		return t.runExact(c, refs)
 	}
-	for i := range refs {
-		if out := t.perform(c, &refs[i]); out.Fatal() {
-			return i + 1, out
+	for done := 0; done < len(refs); done += aheadRefs {
+		chunk := refs[done:min(done+aheadRefs, len(refs))]
+		t.lookAhead(chunk)
+		before := c.tlb.stats.misses[0]
+		for i := range chunk {
+			if out := t.perform(c, &chunk[i]); out.Fatal() {
+				return done + i + 1, out
+			}
 		}
+		t.ahead = c.tlb.stats.misses[0]-before > aheadRefs/4
 	}
 	return len(refs), OK
+}
+
+// aheadRefs is how many references are looked at together.
+const aheadRefs = 32
+
+// lookAhead reads the entries of references to come, if the TLB has been of
+// little use: the processor that runs the model waits for all of them at once,
+// and not for one after the other. It changes nothing.
+func (t *Task) lookAhead(refs []Ref) {
+	if !t.ahead {
+		return
+	}
+	sum := uint64(0)
+	for i := range refs {
+		if vpn := refs[i].VPN; vpn < t.end {
+			if tab := t.space.table.find(vpn); tab != nil {
+				sum |= tab.load(vpn)
+			}
+		}
+	}
+	t.seen = sum // or the reads would be left out
 }
 
 // perform performs one reference. Precondition: c.mu.
