@@ -217,6 +217,15 @@
 //   - Differs from Linux: MS_SYNC cleans the pages of the range and nothing else
 //     does: there is no write-back by age.
 //
+// Reclaim:
+//
+//   - policy_linux.go and policy_mglru.go say at the top what is simplified in
+//     them.
+//   - Differs from Linux: policies that are told of every reference read nothing
+//     ahead for MADV_WILLNEED and POSIX_FADV_WILLNEED, since what would be read
+//     depends on how much room there is; under the policy opt memory given up by
+//     MADV_FREE goes to swap.
+//
 // TLB:
 //
 //   - Differs from Linux: entries of the kernel's mappings are not in the TLB; their

@@ -173,7 +173,10 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		}
 		kind, pages, read := t.resolve(v, tab, vpn, e, a)
 		tab.unlock(t)
-		major = major || read
+		if read {
+			t.swapAround(v, vpn)
+			major = true
+		}
 		switch {
 		case pages < 0:
 			if refused++; refused <= maxReclaimRetries && t.makeRoom(1, swapPFN(e)) {

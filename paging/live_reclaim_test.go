@@ -41,11 +41,10 @@ func TestReclaimLive(t *testing.T) {
 			}
 		}
 	}
-	// One cell, phases in 24 MiB, is further off: the live kernel decides whether
-	// active pages become inactive by statistics of the group that are seconds
-	// old (mem_cgroup_flush_stats), which is longer than a phase lasts here, and
-	// the model has no time.
-	if close10 < 12 || close25 < 15 {
+	// What the live kernel takes varies from run to run, most for phases: it decides
+	// whether active pages become inactive by statistics of the group that may be
+	// seconds old (mem_cgroup_flush_stats), and the model has no time.
+	if close10 < 12 || close25 < 16 {
 		t.Errorf("%d of 16 within 10 %%, %d within 25 %%", close10, close25)
 	}
 }

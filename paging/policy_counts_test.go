@@ -197,3 +197,27 @@ func held(t *Task, base, pages uint64) string {
 	}
 	return string(out)
 }
+
+// TestRunTellsAsAccess: what a policy is told in batches, by Run, comes to the
+// same as reference for reference, by Access.
+func TestRunTellsAsAccess(t *testing.T) {
+	for _, s := range streams(t) {
+		for policy := range oracles {
+			frames := s.frames[len(s.frames)/2]
+			m := underLimit(t, policy, frames, func(c *Config) { c.ReclaimExact = true })
+			task := m.NewProcess(1, 1, 0)
+			base, _ := task.Mmap(MmapArgs{Len: 1 << 30, Prot: ProtRead | ProtWrite, Flags: MapPrivate | MapAnonymous})
+			refs := make([]Ref, len(s.refs))
+			for i, p := range s.refs {
+				refs[i], _ = MakeRef(base>>pageShift+uint64(p), Write, 0, 1, 0)
+			}
+			if n, out := task.Run(refs); n != len(refs) || out.Fatal() {
+				t.Fatal(n, out)
+			}
+			got, want := m.Stats(), misses(t, policy, frames, s.refs)
+			if got.Minor+got.Major != want {
+				t.Errorf("%s, %s with %d frames: %d misses in batches, %d one by one", s.name, policy, frames, got.Minor+got.Major, want)
+			}
+		}
+	}
+}

@@ -4,9 +4,14 @@ package paging
 // at most, and moves from one to another without allocation. Lists are numbered
 // from 1; they share arrays by page number, in which 0 is the end.
 type pageLists struct {
-	next, prev []uint32
-	on         []uint8 // list of the page, 0 = none
-	ends       []listEnds
+	links []pageLink
+	ends  []listEnds
+}
+
+// pageLink is the place of a page: what a move changes of it is in one cache line.
+type pageLink struct {
+	next, prev uint32
+	on         uint32 // list of the page, 0 = none
 }
 
 type listEnds struct {
@@ -18,10 +23,10 @@ func newPageLists(n int) pageLists { return pageLists{ends: make([]listEnds, n+1
 
 // of is the list a page is on, 0 = none.
 func (l *pageLists) of(p uint32) int {
-	if int(p) >= len(l.on) {
+	if int(p) >= len(l.links) {
 		return 0
 	}
-	return int(l.on[p])
+	return int(l.links[p].on)
 }
 
 // len is how many pages are on a list.
@@ -32,7 +37,7 @@ func (l *pageLists) last(list int) uint32 { return l.ends[list].tail }
 
 // put moves a page to the front of a list, from wherever it is.
 func (l *pageLists) put(list int, p uint32) {
-	if int(p) >= len(l.on) {
+	if int(p) >= len(l.links) {
 		l.grow(int(p) + 1)
 	}
 	e := &l.ends[list]
@@ -40,9 +45,9 @@ func (l *pageLists) put(list int, p uint32) {
 		return
 	}
 	l.drop(p)
-	l.next[p], l.prev[p], l.on[p] = e.head, 0, uint8(list)
+	l.links[p] = pageLink{next: e.head, on: uint32(list)}
 	if e.head != 0 {
-		l.prev[e.head] = p
+		l.links[e.head].prev = p
 	} else {
 		e.tail = p
 	}
@@ -58,7 +63,8 @@ func (l *pageLists) putLast(list int, p uint32) {
 		l.put(list, p)
 		return
 	}
-	l.next[e.tail], l.prev[p], l.next[p], l.on[p] = p, e.tail, 0, uint8(list)
+	l.links[e.tail].next = p
+	l.links[p] = pageLink{prev: e.tail, on: uint32(list)}
 	e.tail = p
 	e.n++
 }
@@ -68,27 +74,24 @@ func (l *pageLists) drop(p uint32) {
 	if l.of(p) == 0 {
 		return
 	}
-	e := &l.ends[l.on[p]]
-	next, prev := l.next[p], l.prev[p]
-	if prev != 0 {
-		l.next[prev] = next
+	at := &l.links[p]
+	e := &l.ends[at.on]
+	if at.prev != 0 {
+		l.links[at.prev].next = at.next
 	} else {
-		e.head = next
+		e.head = at.next
 	}
-	if next != 0 {
-		l.prev[next] = prev
+	if at.next != 0 {
+		l.links[at.next].prev = at.prev
 	} else {
-		e.tail = prev
+		e.tail = at.prev
 	}
-	l.on[p] = 0
+	at.on = 0
 	e.n--
 }
 
 func (l *pageLists) grow(n int) {
-	more := max(n-len(l.on), 1024, len(l.on)/4)
-	l.next = append(l.next, make([]uint32, more)...)
-	l.prev = append(l.prev, make([]uint32, more)...)
-	l.on = append(l.on, make([]uint8, more)...)
+	l.links = append(l.links, make([]pageLink, max(n-len(l.links), 1024, len(l.links)/4))...)
 }
 
 // marks is one small number for every page.

@@ -164,7 +164,7 @@ func (l *mglruPolicy) age() {
 	for kind := range uint8(2) {
 		for seq := l.min[kind]; seq <= l.max; seq++ {
 			for p := l.ends[generation(kind, seq)].head; p != 0; {
-				next := l.next[p]
+				next := l.links[p].next
 				if l.g.young(p) > 0 && seq != l.max {
 					l.put(generation(kind, l.max), p)
 				}

@@ -26,7 +26,7 @@ func (s *sievePolicy) forget(p uint32) {
 		return
 	}
 	if s.hand == p {
-		s.hand = s.prev[p]
+		s.hand = s.links[p].prev
 	}
 	s.drop(p)
 }
@@ -37,7 +37,7 @@ func (s *sievePolicy) victim(uint32) uint32 {
 		if p == 0 {
 			p = s.last(1)
 		}
-		s.hand = s.prev[p]
+		s.hand = s.links[p].prev
 		v := s.visited.at(p)
 		if s.g.young(p) > 0 {
 			*v = 1

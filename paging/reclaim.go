@@ -26,8 +26,8 @@ func (t *Task) makeRoom(n int, coming uint32) bool {
 	}
 	n = min(n, int(g.limit)) // no more than there can be
 	t.settle()
-	r := reclaimer{task: t, group: g}
-	defer r.flush()
+	r := reclaimer{task: t, group: g, at: t.places[:0]}
+	defer func() { r.flush(); t.places = r.at }()
 	freed, again := 0, false
 	for freed < n && g.short(n) {
 		pfn := g.choose(coming)

@@ -127,12 +127,15 @@ func (m *Machine) sole(f *frame, pfn uint32) bool {
 // stay where they are.
 func (t *Task) swapAround(v *vma, vpn uint64) {
 	g := t.machine.memory
-	if !g.batched || t.machine.cfg.SwapDevice != SwapDisk {
+	if !g.batched || t.machine.cfg.SwapDevice != SwapDisk || g.limit > 0 && g.limit < 4*swapWindow {
 		return
 	}
 	tab := t.leaf(vpn)
 	if tab == nil {
 		return
+	}
+	if g.limit > 0 && g.short(swapWindow) {
+		t.makeRoom(swapWindow, 0)
 	}
 	first := max(vpn-min(vpn, swapWindow/2), v.first(), vpn&^(tab.pages()-1))
 	last := min(first+swapWindow, v.last(), vpn&^(tab.pages()-1)+tab.pages())

@@ -27,6 +27,7 @@ type Task struct {
 	near     nearTable
 	running  bool          // inside Run
 	made     [numRSS]int64 // pages made resident inside Run, see charge
+	places   []mapping     // of the page evicted last, to be used again
 	stack    uint64        // its kernel stack, see kernelmap.go
 	locks    lockTrace     // held, in builds with invariants
 }
