@@ -10,6 +10,9 @@ package paging
 // -1 when there was no frame. Precondition: tab.mu.
 func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 	window := t.machine.cfg.FaultAround >> pageShift
+	if v.file.segment != nil {
+		window = 1 // shm_vm_ops of ipc/shm.c has no map_pages
+	}
 	first := max(vpn&^(window-1), v.first(), vpn&^(tab.pages()-1))
 	last := min(first+window, v.last(), vpn&^(tab.pages()-1)+tab.pages())
 	index := v.index(first)
