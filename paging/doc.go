@@ -208,7 +208,8 @@
 //     accounting); shared memory has none.
 //   - Differs from Linux: System V segments have no owners (EACCES, EPERM, and
 //     IPC namespaces do not occur), and of huge pages only ENOMEM; sealing of a
-//     memfd is left out. A shared anonymous mapping may be grown by mremap beyond
+//     memfd is left out; fallocate gives shared memory no pages, since what it gives
+//     is not mapped before it is used. A shared anonymous mapping may be grown by mremap beyond
 //     its object, which is SIGBUS there.
 //   - Differs from Linux: with a warm cache every page of a file is present,
 //     also those a file gains; after a truncation the kernel reads them again.
@@ -244,7 +245,7 @@
 //
 // # Agreement with a live kernel
 //
-// TestAgainstKernel runs the programs of testdata/kernel (62 cases) natively and
+// TestAgainstKernel runs the programs of testdata/kernel (73 cases) natively and
 // on the model. On a 6.18 kernel all agree to the fault but these:
 //
 //   - private_write_after_truncate, one fault less: the first fault behind the

@@ -75,7 +75,9 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		v, kind, out, pages = t.attempt(vpn, a)
 	}
 	t.stats.faults[kind]++
-	t.mapsHigh(kind, pages)
+	if t.machine.cfg.HighMem {
+		t.mapsHigh(kind, pages)
+	}
 	switch out {
 	case Minor:
 		t.stats.minor++

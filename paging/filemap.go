@@ -10,7 +10,7 @@ package paging
 // -1 when there was no frame. Precondition: tab.mu.
 func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 	window := t.machine.cfg.FaultAround >> pageShift
-	if g := t.machine.memory; g != nil && !g.batched {
+	if g := t.machine.memory; g != nil && !g.batched || v.file.segment != nil { // shm_vm_ops of ipc/shm.c has no map_pages
 		window = 1
 	}
 	first := max(vpn&^(window-1), v.first(), vpn&^(tab.pages()-1))

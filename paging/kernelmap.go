@@ -98,7 +98,7 @@ func (h *areaHeap) pop() uint64 {
 // copies one into another (include/linux/highmem.h: clear_user_highpage,
 // copy_user_highpage). pages is how many entries became present.
 func (t *Task) mapsHigh(kind FaultKind, pages int) {
-	if !t.machine.cfg.HighMem || pages <= 0 {
+	if pages <= 0 {
 		return
 	}
 	switch kind {

@@ -20,9 +20,10 @@ package paging
 // accepts says whether the mapping can grow over an area with these flags, file
 // and name (is_mergeable_vma) and this anon_vma (is_mergeable_anon_vma): a
 // mapping with pages takes in an area without, unless fork has made it; a
-// mapping without pages does not take in one that has some.
+// mapping without pages does not take in one that has some. Attachments of a System
+// V segment never merge (vm_operations_struct.close).
 func (v *vma) accepts(area *vma, anon *anonVMA) bool {
-	if v.flags != area.flags || v.flags&vmSpecial != 0 || v.file != area.file || v.name != area.name {
+	if v.flags != area.flags || v.flags&vmSpecial != 0 || v.file != nil && v.file.segment != nil || v.file != area.file || v.name != area.name {
 		return false
 	}
 	own := v.anon.Load()

@@ -58,23 +58,6 @@ func (f *File) Truncate(size uint64) {
 	}
 }
 
-// Allocate gives shared memory its pages [first, limit) at once (mm/shmem.c:
-// shmem_fallocate). It returns false when there was no frame. Other files have
-// none of their own to give.
-func (f *File) Allocate(first, limit uint64) bool {
-	if !f.shmem {
-		return true
-	}
-	t := f.machine.kernelTask()
-	defer f.machine.retire(t)
-	for i := first; i < limit; i++ {
-		if f.frame(t, i) == 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // Punch makes a hole of the pages [first, limit) (FALLOC_FL_PUNCH_HOLE).
 func (f *File) Punch(first, limit uint64) {
 	t := f.machine.kernelTask()

@@ -129,11 +129,13 @@ func followTruncate64(e *engine, p *process, s *trace.Syscall) error {
 	return followTruncate(e, p, s)
 }
 
-// followFallocate grows the file or makes a hole; shared memory gets its pages
-// (fallocate(2)). On i386 offset and length are two arguments each
-// (ia32_fallocate).
+// followFallocate grows the file or makes a hole (fallocate(2)). The pages that it
+// gives to shared memory are not up to date before their first fault, which finds
+// and maps them one by one (mm/shmem.c:shmem_fallocate, mm/filemap.c:
+// next_uptodate_page): as if they were not there yet. On i386 offset and length
+// are two arguments each (ia32_fallocate).
 func followFallocate(e *engine, p *process, s *trace.Syscall) error {
-	const keepSize, punchHole, zeroRange = 1, 2, 0x10
+	const punchHole = 2
 	f := p.fds.files[int32(s.Args[0])]
 	mode, offset, length := s.Args[1], s.Args[2], s.Args[3]
 	if s.ABI == trace.ABII386 {
@@ -144,13 +146,8 @@ func followFallocate(e *engine, p *process, s *trace.Syscall) error {
 	case f == nil || end < offset || end > 1<<63:
 	case mode&punchHole != 0:
 		f.Punch(pageUp(offset)>>12, end>>12)
-	case mode&^uint64(keepSize|zeroRange) == 0:
-		if mode&keepSize == 0 && end > f.Size() {
-			f.Truncate(end)
-		}
-		if !f.Allocate(offset>>12, pageUp(end)>>12) {
-			e.warnings.once("fallocate: there was no memory for all pages of a file")
-		}
+	case mode == 0 && end > f.Size():
+		f.Truncate(end)
 	}
 	return nil
 }
