@@ -107,7 +107,7 @@
 // same pages in the same patterns, so a reference costs mostly one byte, always
 // the same one in a block, and the general compressor behind finds the patterns.
 // Which counts belong to a symbol and which stay open is up to the writer.
-// BenchmarkLayouts compares the layouts that were tried.
+// ENCODINGS.md compares the layouts that were tried.
 //
 // # Limits
 //
