@@ -12,41 +12,22 @@ import (
 	"time"
 )
 
-// The trace that the benchmarks read: VMTRACE_BENCH, or a made-up one that
-// repeats itself as programs do. Numbers worth telling come from a real one:
+// benchData is the trace that the benchmarks read: VMTRACE_BENCH, or the bundled
+// one of sort, which is real but small. Made-up references repeat themselves as
+// no program does. Numbers worth telling come from a large recording:
 //
 //	VMTRACE_BENCH=gzip.vmt go test ./trace -run '^$' -bench Decode
 func benchData(b *testing.B) []byte {
 	b.Helper()
-	if path := os.Getenv("VMTRACE_BENCH"); path != "" {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return data
+	path := os.Getenv("VMTRACE_BENCH")
+	if path == "" {
+		path = filepath.Join("..", "traces", "sort.vmt")
 	}
-	var buf bytes.Buffer
-	w, err := NewWriter(&buf, Header{Origin: "generated"})
+	data, err := os.ReadFile(path)
 	if err != nil {
 		b.Fatal(err)
 	}
-	refs := make([]Ref, 1<<16)
-	for round := range 64 {
-		for i := range refs {
-			x := uint64(i * (i + round%4))
-			refs[i] = Ref{VPN: 0x7f0000000 + x%97, Offset: uint16(8 * x % 4096), First: Read, Reads: 1 + uint32(x%5)}
-			if i%3 == 0 {
-				refs[i] = Ref{VPN: 0x400 + uint64(i%7), Offset: uint16(16*i) % 4096, First: Exec, Execs: uint32(3 + i%13)}
-			}
-		}
-		if err := w.Refs(1, refs, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		b.Fatal(err)
-	}
-	return buf.Bytes()
+	return data
 }
 
 // BenchmarkDecode reads a whole trace from memory; zstd=d is the zstd command

@@ -72,6 +72,7 @@ type blockEncoder struct {
 	thread0   uint32 // thread when the block began
 	flags     byte
 	noOffsets bool
+	anyOffset uint16 // the bits of all offset differences of the block
 	fixed     uint32 // largest count in a symbol
 	run       uint64 // references since the last event
 	refs      int
@@ -89,7 +90,7 @@ func (b *blockEncoder) reset(thread uint32) {
 	for i := range b.cols {
 		b.cols[i] = b.cols[i][:0]
 	}
-	b.thread0, b.flags = thread, 0
+	b.thread0, b.flags, b.anyOffset = thread, 0, 0
 	b.run, b.refs, b.events, b.lastIP, b.prevVPN, b.defined = 0, 0, 0, 0, 0, 0
 	for i := range b.chains {
 		b.chains[i] = noSymbol
@@ -216,7 +217,6 @@ func offsetContext(vpn uint64) uint64 { return vpn * 0x9e3779b97f4a7c15 >> 52 }
 // offset appends the offset of r against that of the last reference to its page
 // (to be exact: to a page with its hash).
 func (b *blockEncoder) offset(r *Ref) {
-	b.flags |= flagOffsets
 	col := colOffsets
 	if r.First == Exec {
 		col = colFetchOffs
@@ -224,6 +224,7 @@ func (b *blockEncoder) offset(r *Ref) {
 	last := &b.offsets[offsetContext(r.VPN)]
 	d := (r.Offset - *last) & 0xfff
 	*last = r.Offset
+	b.anyOffset |= d
 	b.cols[col] = append(b.cols[col], byte(d), byte(d>>8))
 }
 
@@ -245,7 +246,14 @@ func (b *blockEncoder) event(e *Event) {
 }
 
 // finish appends the raw block to dst. seq is the number of its first record.
+// Offsets that are all 0, as of a trace that was written without and reduced
+// later, are left out.
 func (b *blockEncoder) finish(dst []byte, seq uint64) []byte {
+	if b.anyOffset != 0 {
+		b.flags |= flagOffsets
+	} else {
+		b.cols[colOffsets], b.cols[colFetchOffs] = b.cols[colOffsets][:0], b.cols[colFetchOffs][:0]
+	}
 	le := binary.LittleEndian
 	dst = le.AppendUint64(dst, seq)
 	dst = le.AppendUint32(dst, uint32(b.refs))

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
@@ -177,6 +178,43 @@ func TestHostileLengths(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		if took := after.TotalAlloc - before.TotalAlloc; took > maxMemory {
 			t.Errorf("%s: took %d bytes, the bound is %d", name, took, maxMemory)
+		}
+	}
+}
+
+// TestUncounted: a reference that does not count its first access, which no
+// writer passes, is damage, told with its place: in a symbol with counts, and in
+// one whose counts stand with the reference.
+func TestUncounted(t *testing.T) {
+	good := Ref{VPN: 0x10, First: Read, Reads: 1}
+	for name, bad := range map[string]Ref{
+		"symbol": {VPN: 0x11, First: Write, Reads: 1},
+		"open":   {VPN: 0x11, First: Exec, Reads: 1000},
+		"none":   {VPN: 0x11, First: Read},
+	} {
+		var buf bytes.Buffer
+		w, err := NewWriter(&buf, Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := w.Written()
+		for _, r := range []Ref{good, good, bad} {
+			w.enc.ref(&r, 0, false)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("offset %d, block 1: record 2: ", block)
+		for _, workers := range []int{1, 2} {
+			r, err := NewReader(bytes.NewReader(buf.Bytes()), WithWorkers(workers))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = drain(r)
+			r.Close()
+			if !errors.Is(err, ErrCorrupt) || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%s, %d workers: %v, want %q and ErrCorrupt", name, workers, err, want)
+			}
 		}
 	}
 }

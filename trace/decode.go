@@ -211,9 +211,13 @@ func roomy(n int) int { return n + n/4 }
 func (d *blockDecoder) decodeTokens(out []Ref) (int, string) {
 	tokens, counts := d.cols[colTokens], d.cols[colCounts]
 	at := 0
-	for i := range out {
+	for i := 0; i < len(out); i++ {
 		if at >= len(tokens) {
 			return i, "token is missing"
+		}
+		if n := decodePlain(out[i:], tokens[at:], d.symbols[:min(len(d.symbols), numWide)]); n > 0 {
+			i, at = i+n-1, at+n
+			continue
 		}
 		n := int(tokens[at])
 		at++
@@ -245,6 +249,25 @@ func (d *blockDecoder) decodeTokens(out []Ref) (int, string) {
 	}
 	d.cols[colTokens], d.cols[colCounts] = tokens[at:], counts
 	return len(out), ""
+}
+
+// decodePlain decodes references from the first on as long as their tokens are
+// one byte and their symbols, which are those of one byte, have all counts: most
+// are, and this loop is where the time goes. It returns how many there were.
+func decodePlain(out []Ref, tokens []byte, symbols []decSymbol) int {
+	n := min(len(out), len(tokens))
+	out, tokens = out[:n], tokens[:n]
+	for i, t := range tokens {
+		if int(t) >= len(symbols) {
+			return i
+		}
+		s := &symbols[t]
+		if s.has != 0 {
+			return i
+		}
+		out[i] = s.ref
+	}
+	return n
 }
 
 // define reads the next definition and returns its number, or -1 when it is

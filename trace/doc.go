@@ -77,7 +77,7 @@
 //	 0  8  number of the first record
 //	 8  4  references          12  4  events
 //	16  4  thread at the beginning
-//	20  1  flags: 1 = instruction pointers, 2 = offsets are recorded      21  3  zero
+//	20  1  flags: 1 = instruction pointers, 2 = offsets, else all 0      21  3  zero
 //	24 36  lengths of the nine columns, 4 bytes each
 //	60     the columns, one after the other:
 //
@@ -107,7 +107,7 @@
 // same pages in the same patterns, so a reference costs mostly one byte, always
 // the same one in a block, and the general compressor behind finds the patterns.
 // Which counts belong to a symbol and which stay open is up to the writer.
-// BenchmarkLayouts compares the layouts that were tried.
+// ENCODINGS.md compares the layouts that were tried.
 //
 // # Limits
 //

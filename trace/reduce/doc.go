@@ -27,6 +27,14 @@
 // first access; a folded write is then performed after it, which changes nothing
 // since the page has been written before.
 //
+// # Where counts stand
+//
+// Counts are then gathered: of up to 2^17 references in a row, with no event and
+// no other thread between them, the last one to a page has the reads (writes,
+// fetches) of all that have any, less 1 that each of the others keeps. The sums
+// of every page between two events stay exact; within them accesses are told
+// later than they happened. No count becomes 0 and none stops being 0.
+//
 // # Not exact
 //
 // For structures that are not LRU or hold fewer than K pages.

@@ -10,8 +10,13 @@ import (
 // MaxK is the largest K.
 const MaxK = 256
 
+// maxOut is how many references are passed on at a time at most: counts are
+// gathered within them, and a whole block's worth is no better than this half.
+const maxOut = 1 << 17
+
 // Sink reduces what passes through it to another sink. One goroutine uses it.
-// It holds back at most 4K references.
+// At most 4K references wait for the rule and maxOut more (4 MiB) to be passed
+// on.
 type Sink struct {
 	dst    trace.Sink
 	k      int
@@ -26,6 +31,7 @@ type Sink struct {
 	out    []trace.Ref
 	ips    []uint64
 	hasIPs bool
+	counts gatherer            // of out
 	wrote  map[uint64]struct{} // pages written since the last barrier
 	kept   uint64
 	seen   uint64
@@ -52,7 +58,9 @@ func New(dst trace.Sink, k int) (*Sink, error) {
 	if k < 2 || k > MaxK {
 		return nil, fmt.Errorf("reduction with K = %d: K must be 2 to %d", k, MaxK)
 	}
-	return &Sink{dst: dst, k: k, window: make([]entry, 1), wrote: map[uint64]struct{}{}}, nil
+	s := &Sink{dst: dst, k: k, window: make([]entry, 1), wrote: map[uint64]struct{}{}}
+	s.counts.reset()
+	return s, nil
 }
 
 // Seen and Kept are how many references came in and went out.
@@ -77,7 +85,7 @@ func (s *Sink) Refs(thread uint32, refs []trace.Ref, ips []uint64) error {
 		s.push(&refs[i], ip)
 		s.release()
 	}
-	if len(s.out) >= 4096 {
+	if len(s.out) >= maxOut {
 		return s.pass()
 	}
 	return nil
@@ -258,6 +266,7 @@ func (s *Sink) emit() {
 	}
 	s.kept++
 	s.out = append(s.out, e.ref)
+	s.counts.add(s.out)
 	if s.hasIPs {
 		s.ips = append(s.ips, e.ip)
 	}
@@ -284,5 +293,6 @@ func (s *Sink) pass() error {
 	}
 	err := s.dst.Refs(s.thread, s.out, ips)
 	s.out, s.ips = s.out[:0], s.ips[:0]
+	s.counts.reset()
 	return err
 }

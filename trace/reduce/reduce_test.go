@@ -1,7 +1,10 @@
 package reduce
 
 import (
+	"maps"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/vmtrace/vmtrace/trace"
@@ -113,7 +116,7 @@ func TestExact(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if a, b := total(refs), total(out.refs); a != b {
+			if a, b := perPage(refs), perPage(out.refs); !maps.Equal(a, b) {
 				t.Fatalf("seed %d, K %d: counts %v became %v", seed, k, a, b)
 			}
 			for _, size := range []int{k, k + 1, 2 * k, 5 * k} {
@@ -132,13 +135,17 @@ func TestExact(t *testing.T) {
 	}
 }
 
-func total(refs []trace.Ref) (n [3]uint64) {
+// perPage is how many reads, writes and fetches each page has.
+func perPage(refs []trace.Ref) map[uint64][3]uint64 {
+	sums := map[uint64][3]uint64{}
 	for _, r := range refs {
+		n := sums[r.VPN]
 		n[0] += uint64(r.Reads)
 		n[1] += uint64(r.Writes)
 		n[2] += uint64(r.Execs)
+		sums[r.VPN] = n
 	}
-	return n
+	return sums
 }
 
 // firstWrites is the order in which pages are first written, as a string.
@@ -193,6 +200,34 @@ func TestBarriers(t *testing.T) {
 	s.Close()
 	if len(out.refs) != 9 || out.events != 3 {
 		t.Errorf("%d references and %d events, want 9 and 3", len(out.refs), out.events)
+	}
+}
+
+// TestGather: the last reference to a page holds the counts of each kind, the
+// others 1; a count of 0 stays 0, one that would overflow stays where it is, and
+// nothing moves across an event.
+func TestGather(t *testing.T) {
+	far := func(vpn uint64) trace.Ref { return trace.Ref{VPN: vpn, First: trace.Read, Reads: 1} }
+	var out list
+	s, _ := New(&out, 2)
+	refs := []trace.Ref{
+		{VPN: 1, First: trace.Write, Reads: 3, Writes: 5}, far(10), far(11), far(12),
+		{VPN: 1, First: trace.Read, Reads: 4}, far(13), far(14), far(15),
+		{VPN: 1, First: trace.Write, Writes: 6}, far(16), far(17), far(18),
+		{VPN: 2, First: trace.Exec, Execs: math.MaxUint32}, far(19), far(20), far(21),
+		{VPN: 2, First: trace.Exec, Execs: 3},
+	}
+	s.Refs(1, refs, nil)
+	e := trace.NewMark(1, "here")
+	s.Event(&e)
+	s.Refs(1, []trace.Ref{{VPN: 1, First: trace.Read, Reads: 9}}, nil)
+	s.Close()
+	want := append(refs, trace.Ref{VPN: 1, First: trace.Read, Reads: 9})
+	want[0] = trace.Ref{VPN: 1, First: trace.Write, Reads: 1, Writes: 1}
+	want[4] = trace.Ref{VPN: 1, First: trace.Read, Reads: 6}
+	want[8] = trace.Ref{VPN: 1, First: trace.Write, Writes: 10}
+	if !slices.Equal(out.refs, want) {
+		t.Errorf("%v\nwant %v", out.refs, want)
 	}
 }
 
