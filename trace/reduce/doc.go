@@ -16,6 +16,9 @@
 // Data references and instruction fetches of one page count as two pages, as a
 // TLB with separate first levels sees them; the condition only becomes stricter.
 //
+// A page that is written for the first time since the last barrier counts as two
+// as well: copy-on-write reads one page and makes another.
+//
 // # Never dropped
 //
 //   - The first write to a page since the last barrier: it may fault although

@@ -43,6 +43,7 @@ type page struct {
 	last      uint64 // when it was used last
 	candidate int32  // node of the reference that may still go, 0 for none
 	kept      uint64 // when the last kept reference that is no candidate was made
+	written   uint64 // when it was first written since the last barrier
 }
 
 // entry is a reference held back.
@@ -141,7 +142,11 @@ func (s *Sink) push(r *trace.Ref, ip uint64) {
 		p.candidate = 0
 	}
 	// r may go when the next one comes, if a kept one came before it.
-	if p.kept != 0 && !s.firstWrite(r) && !mixed(r) {
+	first := s.firstWrite(r)
+	if first {
+		p.written = s.clock
+	}
+	if p.kept != 0 && !first && !mixed(r) {
 		e.waiting = true
 		p.candidate = n
 	} else {
@@ -207,12 +212,16 @@ func (s *Sink) use(k uint64) *page {
 	return &s.pages[0]
 }
 
-// between counts the other pages used since the last kept reference of p.
+// between counts the other pages used since the last kept reference of p, those
+// that were first written since twice: the write may have copied another page.
 // Precondition: p is in front.
 func (s *Sink) between(p *page) int {
 	n := 0
 	for i := 1; i < len(s.pages); i++ {
 		if s.pages[i].last > p.kept {
+			n++
+		}
+		if s.pages[i].written > p.kept {
 			n++
 		}
 	}
