@@ -19,6 +19,7 @@ type Options struct {
 	Model    paging.Config  // Levels 0: those of the trace's ABI, see doc.go
 	Costs    Costs          // for estimates of time; zero value = DefaultCosts
 	Path     string         // of the trace, for the result
+	Workers  int            // that decode ahead for the source; for the result only
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
 	Explain  func(Step)     // called for every fault, in order; slows the replay down; nil = none
@@ -117,7 +118,7 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, erro
 	if e.opts.Model.Memory > 0 {
 		order = "ordered"
 	}
-	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs) / max(seconds, 1e-9), Workers: 1, Order: order}
+	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs) / max(seconds, 1e-9), Workers: max(1, opts.Workers), Order: order}
 	return run, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/spf13/pflag"
 	"github.com/vmtrace/vmtrace/replay"
@@ -51,7 +52,7 @@ Examples:
 					return err
 				}
 			}
-			src, err := trace.Open(args[0], trace.WithSelection(sel))
+			src, err := trace.Open(args[0], trace.WithSelection(sel), trace.WithWorkers(runtime.GOMAXPROCS(0)))
 			if err != nil {
 				return err
 			}

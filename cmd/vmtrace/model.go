@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -31,6 +32,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	fs.BoolVar(&c.HighMem, "highmem", false, "frames of programs are high memory, which the kernel maps to zero or copy it; with 2 or 3 levels")
 	costs := fs.String("costs", "", "JSON `file` with costs in ns for the estimate of time; what it does not name keeps the built-in cost")
 	limits := limitFlags(fs, &c)
+	workers := fs.Int("workers", runtime.GOMAXPROCS(0), "decode ahead with so many `workers`; the result is the same for any number, 1 does it all in turn")
 	return func() (replay.Options, error) {
 		var err error
 		if err = c.SetProfile(*kernel); err != nil {
@@ -75,7 +77,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if err != nil {
 			return replay.Options{}, err
 		}
-		return replay.Options{Model: c, Costs: table}, nil
+		return replay.Options{Model: c, Costs: table, Workers: *workers}, nil
 	}
 }
 

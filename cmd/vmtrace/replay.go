@@ -68,7 +68,7 @@ Examples:
 
 // replayFile replays the trace at path ("-" is standard input).
 func replayFile(ctx context.Context, path string, opts replay.Options, io stdio, how ...trace.ReaderOption) (*result.Run, error) {
-	src, err := trace.Open(path, how...)
+	src, err := trace.Open(path, append(how, trace.WithWorkers(opts.Workers))...)
 	if err != nil {
 		return nil, err
 	}
