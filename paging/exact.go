@@ -1,5 +1,7 @@
 package paging
 
+import "sync/atomic"
+
 // What an exact policy is told: the page of every reference, and of every copy
 // the kernel makes.
 
@@ -23,14 +25,60 @@ func (m *Machine) OnUse(use func(page uint32, written bool), end func(page uint3
 // runExact is Run for a policy that is told of every reference. Precondition:
 // c.mu.
 func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
-	for i, r := range refs {
-		lookups := c.tlb.stats.lookups
-		if out := t.performExact(c, r); out.Fatal() {
-			return i + 1, out
+	var entries [window]*uint64
+	for done := 0; done < len(refs); {
+		end := min(done+window, len(refs))
+		first, applied := done, c.applied
+		t.lookAhead(refs[done:end], &entries)
+		for ; done < end; done++ {
+			n := c.tlb.hits(c.asid, refs[done:end], &c.pending)
+			if n > 0 && c.applied == applied {
+				t.usedAll(refs[done:done+n], entries[done-first:])
+			} else {
+				for _, r := range refs[done : done+n] {
+					t.usedHit(r)
+				}
+			}
+			if done += n; done == end {
+				break
+			}
+			lookups := c.tlb.stats.lookups
+			if out := t.performExact(c, refs[done]); out.Fatal() {
+				return done + 1, out
+			}
+			c.tlb.stats.lookups = lookups
 		}
-		c.tlb.stats.lookups = lookups
 	}
 	return len(refs), OK
+}
+
+// usedAll tells an exact policy of references that the TLB had, by the entries that
+// were looked at ahead.
+func (t *Task) usedAll(refs []Ref, entries []*uint64) {
+	g := t.machine.memory
+	g.mu.Lock()
+	for i, r := range refs {
+		entry, by := entries[i], mapping{t.space, r.vpn()}
+		if entry == nil { // a fault has made its table since
+			entry = t.leaf(by.vpn).entry(by.vpn)
+		}
+		pfn := ptePFN(atomic.LoadUint64(entry))
+		if first := r.first() == Write; first || r&refWrite == 0 {
+			g.use(pfn, use{by, first, false})
+		} else {
+			g.use(pfn, use{by, false, false})
+			g.use(pfn, use{by, true, false})
+		}
+	}
+	g.mu.Unlock()
+}
+
+// usedHit is usedAll for one reference whose entry has to be found.
+func (t *Task) usedHit(r Ref) {
+	t.used(r.vpn(), r.first())
+	if r.first() != Write && r&refWrite != 0 {
+		t.used(r.vpn(), Write)
+	}
 }
 
 // performExact is perform, telling of every access. Precondition: c.mu.

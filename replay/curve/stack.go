@@ -43,6 +43,9 @@ const (
 
 func newStack() *stack {
 	s := &stack{}
+	for i := range s.counts {
+		s.counts[i] = make([]int64, 1024)
+	}
 	s.resize(firstSlots)
 	return s
 }
@@ -73,8 +76,18 @@ func (s *stack) Use(page uint32) uint32 {
 	if slot == s.next-1 {
 		return 1
 	}
+	hole := len(s.holes) > 0 && s.holes[0] > slot
+	if next := s.next; !hole && slot>>blockShift == next>>blockShift && int(next) < len(s.pages) {
+		// from one slot to another of the same block: no sum changes
+		d := s.within(slot, next)
+		s.bits[slot/64] &^= 1 << (slot % 64)
+		s.bits[next/64] |= 1 << (next % 64)
+		s.pages[next], s.slots[page] = page, next+1
+		s.next++
+		return d
+	}
 	d := s.above(slot)
-	if len(s.holes) > 0 && s.holes[0] > slot {
+	if hole {
 		s.clear(s.popHole())
 		s.pushHole(slot)
 	} else {
@@ -82,6 +95,15 @@ func (s *stack) Use(page uint32) uint32 {
 	}
 	s.push(page)
 	return d
+}
+
+// within is how many bits are set from the slot on, when none is from next on.
+func (s *stack) within(slot, next uint32) uint32 {
+	n := bits.OnesCount64(s.bits[slot/64] >> (slot % 64))
+	for w := slot/64 + 1; w <= (next-1)/64; w++ {
+		n += bits.OnesCount64(s.bits[w])
+	}
+	return uint32(n)
 }
 
 // Place implements paging.UseStack.
@@ -103,9 +125,6 @@ func (s *stack) Remove(page uint32) {
 // Count implements paging.UseStack.
 func (s *stack) Count(what paging.StackEvent, from, to uint32, n int64) {
 	c := &s.counts[what]
-	for s.deepest+2 > len(*c) {
-		*c = append(*c, make([]int64, max(1024, len(*c)/4))...)
-	}
 	(*c)[from] += n
 	if to != paging.AllMemories {
 		(*c)[to] -= n
@@ -139,7 +158,14 @@ func (s *stack) push(page uint32) {
 	s.bits[slot/64] |= 1 << (slot % 64)
 	s.add(slot, 1)
 	s.alive++
-	s.deepest = max(s.deepest, s.alive)
+	if s.alive > s.deepest {
+		s.deepest = s.alive
+		if s.deepest+2 > len(s.counts[0]) {
+			for i, c := range s.counts {
+				s.counts[i] = append(c, make([]int64, max(1024, len(c)/4))...)
+			}
+		}
+	}
 }
 
 func (s *stack) clear(slot uint32) {
