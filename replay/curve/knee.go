@@ -40,23 +40,30 @@ type kneeFinder struct {
 	n      int
 }
 
-// split finds the knee of the part [a, b] and those on its sides.
+// split finds the knee of the part [a, b] and those on its sides. Where the curve
+// stays above the line and then falls, the part is cut at the edge of that fall.
 func (k *kneeFinder) split(a, b int) {
 	if b-a < 2 || k.n >= mostKnees {
 		return
 	}
-	at, deepest := 0, kneeHeight*k.height
+	knee, edge := 0, 0
+	deepest, highest := kneeHeight*k.height, kneeHeight*k.height
 	for i := a + 1; i < b; i++ {
 		line := k.y[a] + (k.y[b]-k.y[a])*(k.x[i]-k.x[a])/(k.x[b]-k.x[a])
 		if depth := line - k.y[i]; depth > deepest {
-			at, deepest = i, depth
+			knee, deepest = i, depth
+		} else if -depth > highest {
+			edge, highest = i, -depth
 		}
 	}
-	if at == 0 {
-		return
+	switch {
+	case edge != 0 && highest > deepest:
+		k.split(a, edge)
+		k.split(edge, b)
+	case knee != 0:
+		k.n++
+		k.split(a, knee)
+		k.found = append(k.found, k.points[knee])
+		k.split(knee, b)
 	}
-	k.n++
-	k.split(a, at)
-	k.found = append(k.found, k.points[at])
-	k.split(at, b)
 }
