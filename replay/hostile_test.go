@@ -276,6 +276,34 @@ func fuzzRun(text string, cut func(int) int, opts Options) (string, error) {
 	return b.String(), err
 }
 
+// FuzzMemory replays anything in the least memory there is, and in little, under
+// every policy, with swap and without: no run goes on for ever, none contradicts
+// itself, and all say how they ended.
+func FuzzMemory(f *testing.F) {
+	for i, text := range lessonTexts(f) {
+		f.Add(text, uint8(i), uint8(i))
+	}
+	policies := paging.Policies()
+	f.Fuzz(func(t *testing.T, text string, policy, frames uint8) {
+		if len(text) > 8<<10 || asksForMuch(text) {
+			return
+		}
+		m := paging.DefaultConfig()
+		m.Memory, m.Cache = (1+uint64(frames)%40)*paging.PageSize, paging.CacheState(frames>>7)
+		m.Reclaim = policies[int(policy)%len(policies)][0]
+		if m.Reclaim == "opt" {
+			return // wants the future
+		}
+		if policy>>7 == 0 {
+			m.Swap = 1 << 40
+		}
+		_, err := fuzzRun(text, nil, Options{Model: m, Check: true, Buckets: 5})
+		if errors.Is(err, ErrCheck) {
+			t.Fatal(err)
+		}
+	})
+}
+
 // asksForMuch says that a trace may map more than 64 MiB at a time: the model
 // would do as it is told.
 func asksForMuch(text string) bool {
