@@ -27,14 +27,18 @@ func PoliciesText(w io.Writer, runs []*result.Run) error {
 			Count(t.Reclaim.Evictions), Bytes(t.Swap.OutBytes+t.Reclaim.FileOutBytes), Nanoseconds(t.Estimate.Total), note)
 	}
 	tw.Flush()
-	said := map[string]bool{}
+	var said []string // warnings, in order
+	by := map[string][]string{}
 	for _, run := range runs {
 		for _, warning := range run.Warnings {
-			if !said[warning] {
-				said[warning] = true
-				fmt.Fprintf(&b, "\nwarning: %s: %s\n", run.Config.Reclaim, warning)
+			if by[warning] == nil {
+				said = append(said, warning)
 			}
+			by[warning] = append(by[warning], run.Config.Reclaim)
 		}
+	}
+	for _, warning := range said {
+		fmt.Fprintf(&b, "\nwarning: %s (%s)\n", warning, strings.Join(by[warning], ", "))
 	}
 	for line := range strings.Lines(b.String()) {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {

@@ -26,9 +26,9 @@ func explainArgs(explain string, args []string) (which, path string, err error) 
 		}
 	}
 	if explain == explainAll {
-		return "", "", usagef("--explain: %q is neither a number of faults, such as 20, nor a range of records, such as 500-600", args[0])
+		return "", "", usagef("--explain: %q or %q: neither a number of faults, such as 20, nor a range of records, such as 500-600", args[0], args[1])
 	}
-	return "", "", usagef("replay: unexpected argument %q: one trace at a time", args[1])
+	return "", "", usagef("unexpected argument %q: one trace at a time", args[1])
 }
 
 // faultRange reads a number of faults "N", or records "FROM-TO", both included, or

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -88,10 +87,10 @@ func frameTable(ctx context.Context, path string, opts replay.Options, io stdio,
 // readableAgain refuses what can be read only once.
 func readableAgain(path string) error {
 	if path == "-" {
-		return errors.New("standard input cannot be read more than once, as this takes: save the trace to a file first")
+		return usagef("standard input cannot be read more than once, as this takes: save the trace to a file first")
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice|os.ModeSocket) != 0 {
-		return fmt.Errorf("%s: a pipe cannot be read more than once, as this takes: save the trace to a file first", path)
+		return usagef("%s: a pipe cannot be read more than once, as this takes: save the trace to a file first", path)
 	}
 	return nil
 }
