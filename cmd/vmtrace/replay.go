@@ -23,7 +23,7 @@ twin; - is standard input, https://... is fetched.
 With --memory or --frames pages have to leave, by the policy of --reclaim. Several of
 them, or all, are replayed one after the other (the trace is read once for each) and
 printed side by side. opt is Belady's optimum, the bound: it reads the trace twice, so
-the trace has to be a file, and keeps what it learns in temporary files. With it,
+the trace has to be a file, and keeps what it learns in temporary files (in $TMPDIR). With it,
 memory that was given up by MADV_FREE goes to swap. --frames N --explain prints the
 table of frames of textbooks.
 
