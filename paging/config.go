@@ -27,7 +27,7 @@ type Config struct {
 	SwapDevice   SwapDevice   // what swap is made of
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits; those of Linux always look at bits
-	Future       Future       // what the policy opt knows of the uses to come
+	Future       Future       // what the policy opt knows of the uses to come; Validate does not ask for it, New does
 	Stack        UseStack     // is told of every use, for curves; not together with Memory
 	Overcommit   Overcommit   // of memory that is asked for (vm.overcommit_memory)
 	RAM          uint64       // bytes of memory that Overcommit goes by; NoLimit = endless

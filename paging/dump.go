@@ -108,6 +108,10 @@ func (t *Task) Dump() string {
 	return b.String()
 }
 
+// Present says whether the page at addr is in memory and mapped: an access that its
+// mapping permits finds it. It changes nothing.
+func (t *Task) Present(addr uint64) bool { return t.peek(addr>>pageShift)&(pteP|pteNone) != 0 }
+
 // peek is the entry of a page, 0 where there is no table.
 func (t *Task) peek(vpn uint64) uint64 {
 	if vpn >= t.machine.layout.pages() {

@@ -104,6 +104,9 @@ func newMemory(m *Machine) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.NeedsFuture() && c.Future == nil {
+		return nil, fmt.Errorf("reclaim policy %q needs the future, from a run without a limit (Config.Future)", how.name)
+	}
 	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched, unlimited{}
 	switch {
 	case c.Stack != nil:
@@ -422,10 +425,7 @@ func (c Config) validateMemory() error {
 	if int(c.SwapDevice) >= len(swapDeviceNames) {
 		return fmt.Errorf("swap device out of range")
 	}
-	how, err := findPolicy(c.Reclaim)
-	if err == nil && how.future && c.Memory > 0 && c.Future == nil {
-		err = fmt.Errorf("reclaim policy %q needs the future, from a run without a limit (Config.Future)", how.name)
-	}
+	_, err := findPolicy(c.Reclaim)
 	return err
 }
 

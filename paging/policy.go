@@ -58,6 +58,12 @@ func findPolicy(name string) (*policyRow, error) {
 	return nil, fmt.Errorf("reclaim policy %q: there are %v", name, names)
 }
 
+// NeedsFuture says whether the policy of the configuration asks Config.Future.
+func (c Config) NeedsFuture() bool {
+	how, err := findPolicy(c.Reclaim)
+	return err == nil && how.future && c.Memory > 0
+}
+
 // Policy is the name of the policy of reclaim, "" without a limit and swap, and
 // whether it is told of every reference.
 func (m *Machine) Policy() (name string, exact bool) {

@@ -53,6 +53,9 @@ func (f *File) bringIn(t *Task, v *vma, index uint64) (waited bool) {
 		}
 		return false
 	}
+	if g != nil && g.limit > 0 {
+		f.frame(t, index) // before its neighbours take the room
+	}
 	switch {
 	case alone, v.flags&vmRandRead != 0:
 		f.read(t, index, 1, 0)
@@ -122,6 +125,9 @@ func (f *File) read(t *Task, start, n, async uint64) {
 	n = min(n, f.pages()-start)
 	for i := start; i < start+n; i++ {
 		fresh := !f.resident(i)
+		if g := t.machine.memory; fresh && g != nil && g.limit > 0 && g.short(3) {
+			return // the fault may want a page beside this one
+		}
 		if f.frame(t, i) == 0 {
 			return
 		}

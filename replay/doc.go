@@ -22,6 +22,9 @@
 //     model's counters at every boundary of the time line.
 //  5. collect.go makes the result. limits.go says what is bounded, and how.
 //
+// optimal.go runs the engine twice for a policy that needs the future; frames.go
+// follows what stands in the frames of a small memory, for the tables of textbooks.
+//
 // # Captured and other traces
 //
 // In a trace of origin "captured" or "converted" the layout of the address space

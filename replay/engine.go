@@ -23,6 +23,7 @@ type Options struct {
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
 	Explain  func(Step)     // called for every fault, in order; slows the replay down; nil = none
+	Frames   *Frames        // watches what stands in the frames, for textbook tables; slows the replay down; nil = nobody
 	Progress func(Progress) // called now and then from the goroutine of Run; nil = none
 }
 
@@ -234,6 +235,9 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	for len(refs) > 0 && th != nil && !th.proc.dead {
 		accesses, bad := e.fill(refs)
 		done := e.runChunk(th, refs, accesses)
+		if e.opts.Frames != nil && done > 0 {
+			e.opts.Frames.after(th.task, &refs[0])
+		}
 		refs = refs[done:]
 		if bad && done == len(e.chunk) && !th.proc.dead {
 			return fmt.Errorf("%w: the reference to page %#x does not count its first access", trace.ErrCorrupt, refs[0].VPN)
@@ -267,7 +271,7 @@ func (s *sum) add(r *trace.Ref) {
 func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
 	room := e.timeline.boundary - e.accesses
 	n := min(len(refs), chunkRefs)
-	if e.opts.Explain != nil {
+	if e.opts.Explain != nil || e.opts.Frames != nil {
 		n = 1 // so that a fault can be told by the number of its record
 	}
 	chunk := e.chunk[:n]

@@ -144,6 +144,9 @@ func (e *engine) onFault(i *paging.FaultInfo) {
 		p.faults.add(i)
 	}
 	e.mappings.add(pid, i)
+	if e.opts.Frames != nil {
+		e.opts.Frames.fault(i)
+	}
 	if e.opts.Explain != nil {
 		e.opts.Explain(Step{Record: e.records, Accesses: e.accesses, PID: pid, TID: i.Task.TID(), Fault: i})
 	}

@@ -34,6 +34,14 @@
 //
 //	{"costs": [{"what": "fault.demand_zero", "ns": 500}, {"what": "disk_read", "ns": 20000}]}
 //
+// --memory limits the memory of all processes together, and --reclaim says which page
+// leaves. replay takes several policies, or all, and prints them side by side; opt is
+// Belady's optimum, which reads the trace twice. --frames N is a memory of N pages as
+// textbooks have it, and with --explain alone replay prints their table of frames:
+//
+//	vmtrace gen silberschatz -o book.vmt
+//	vmtrace replay --frames 3 --reclaim fifo --explain book.vmt
+//
 // replay --explain tells faults in words, with the entry of the page table before
 // and after: PTE, address, the frame and what it holds, how many entries map it, and
 // its bits: P present (N: there, but no access permitted), W writable, X executable,

@@ -10,19 +10,49 @@ import (
 	"github.com/vmtrace/vmtrace/replay"
 )
 
-// explainer tells faults in words: the first "N", or those of the records
-// "FROM-TO", both included.
-func explainer(w io.Writer, which string) (func(replay.Step), error) {
-	left, first, last := uint64(math.MaxUint64), uint64(0), uint64(math.MaxUint64)
+// explainAll is --explain without a value.
+const explainAll = "all"
+
+// explainArgs finds the trace among the arguments of replay, and the value of
+// --explain, which may be one of them: pflag leaves it there if it is not joined by
+// a "=".
+func explainArgs(explain string, args []string) (which, path string, err error) {
+	if len(args) == 1 {
+		return explain, args[0], nil
+	}
+	for i, word := range args {
+		if _, _, _, ok := faultRange(word); ok && explain == explainAll {
+			return word, args[1-i], nil
+		}
+	}
+	if explain == explainAll {
+		return "", "", usagef("--explain: %q or %q: neither a number of faults, such as 20, nor a range of records, such as 500-600", args[0], args[1])
+	}
+	return "", "", usagef("unexpected argument %q: one trace at a time", args[1])
+}
+
+// faultRange reads a number of faults "N", or records "FROM-TO", both included, or
+// "all".
+func faultRange(which string) (most, first, last uint64, ok bool) {
+	most, last = math.MaxUint64, math.MaxUint64
+	if which == explainAll {
+		return most, first, last, true
+	}
 	var err error
 	if from, to, isRange := strings.Cut(which, "-"); isRange {
 		if first, err = strconv.ParseUint(from, 10, 64); err == nil {
 			last, err = strconv.ParseUint(to, 10, 64)
 		}
 	} else {
-		left, err = strconv.ParseUint(which, 10, 64)
+		most, err = strconv.ParseUint(which, 10, 64)
 	}
-	if err != nil || first > last {
+	return most, first, last, err == nil && first <= last
+}
+
+// explainer tells faults in words: those of faultRange.
+func explainer(w io.Writer, which string) (func(replay.Step), error) {
+	left, first, last, ok := faultRange(which)
+	if !ok {
 		return nil, usagef("--explain: %q is neither a number of faults, such as 20, nor a range of records, such as 500-600", which)
 	}
 	return func(s replay.Step) {

@@ -13,16 +13,25 @@ import (
 func memoryFlags(fs *pflag.FlagSet, c *paging.Config) func(cacheGiven bool) error {
 	memory := newSize(0)
 	fs.Var(memory, "memory", "`limit` of memory for all processes together, as of a memory cgroup; files are cold then unless --page-cache says otherwise")
+	frames := fs.Uint64("frames", 0, "memory of `N` pages, as textbooks have it: for --memory, --reclaim-exact, --page-cache cold and --zero-page=false")
 	swap := fs.String("swap", "", "`size` of swap, or none (default with --memory: as much as it takes)")
 	device := fs.String("swap-device", c.SwapDevice.String(), "`device` of swap: disk (reads neighbours ahead) or zram")
-	var names []string
-	for _, p := range paging.Policies() {
-		names = append(names, p[0])
-	}
-	reclaim := fs.String("reclaim", names[0], "`policy` that chooses which page leaves: "+strings.Join(names, ", "))
+	names := policyNames()
+	reclaim := fs.String("reclaim", names[0], "`policy` that chooses which page leaves: "+strings.Join(names, ", ")+"; replay takes several, with commas in between, or all")
 	exact := fs.Bool("reclaim-exact", false, "tell the policy of every reference, as in its paper, instead of accessed bits; no fault-around, no read-ahead")
 	return func(cacheGiven bool) error {
 		c.Memory, c.Reclaim, c.ReclaimExact = uint64(*memory)&^(paging.PageSize-1), *reclaim, *exact
+		if fs.Changed("frames") {
+			if *frames == 0 || *frames > 1<<30 {
+				return usagef("--frames %d: must be 1 to %d", *frames, 1<<30)
+			}
+			for _, other := range []string{"memory", "reclaim-exact", "page-cache", "zero-page"} {
+				if fs.Changed(other) {
+					return usagef("--frames stands for --%s too: leave one of them out", other)
+				}
+			}
+			c.Memory, c.ReclaimExact, c.NoZeroPage = *frames*paging.PageSize, true, true
+		}
 		if fs.Changed("memory") && c.Memory == 0 {
 			return usagef("--memory %s: the least is one page, 4KiB", memory)
 		}

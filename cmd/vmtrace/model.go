@@ -58,13 +58,13 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if c.Vsyscall, err = paging.ParseVsyscallMode(*vsyscall); err != nil {
 			return replay.Options{}, usagef("--vsyscall: %w", err)
 		}
-		if err := memory(fs.Changed("page-cache")); err != nil {
+		c.FaultAround, c.NoZeroPage = uint64(*around), !*zero
+		if err = memory(fs.Changed("page-cache")); err != nil {
 			return replay.Options{}, err
 		}
 		if err := limits(); err != nil {
 			return replay.Options{}, err
 		}
-		c.FaultAround, c.NoZeroPage = uint64(*around), !*zero
 		checked := c
 		if checked.Levels == 0 {
 			checked.Levels = 4 // chosen when the trace is known

@@ -13,12 +13,19 @@ import (
 )
 
 var replayCommand = &command{
-	name: "replay", args: "[flags] TRACE", minArgs: 1, maxArgs: 1,
+	name: "replay", args: "[flags] TRACE", minArgs: 1, maxArgs: 2, // --explain may have left its value
 	short: "run a trace through the memory manager and count",
 	long: `
 Replays every reference, system call and process event of the trace, in order, through a
 Linux-like memory manager and prints what it counted. TRACE is a .vmt file or its text
 twin; - is standard input, https://... is fetched.
+
+With --memory or --frames pages have to leave, by the policy of --reclaim. Several of
+them, or all, are replayed one after the other (the trace is read once for each) and
+printed side by side. opt is Belady's optimum, the bound: it reads the trace twice, so
+the trace has to be a file, and keeps what it learns in temporary files (in $TMPDIR). With it,
+memory that was given up by MADV_FREE goes to swap. --frames N --explain prints the
+table of frames of textbooks.
 
 Examples:
   vmtrace replay traces/gzip.vmt                 a table for people
@@ -27,9 +34,14 @@ Examples:
   vmtrace replay --from 1s --to 2s x.vmt         a part; memory starts cold, mappings do not
   vmtrace replay --overcommit 2 --ram 1GiB x.vmt   what would be refused
   vmtrace replay --kernel linux-2.6.32 x.vmt     an older memory manager
+  vmtrace replay --memory 2MiB --reclaim all x.vmt     all policies side by side
+  vmtrace replay --memory 2MiB --reclaim lru,linux,opt x.vmt
   vmtrace replay --costs my.json x.vmt           estimated time by costs of your own
   vmtrace replay --explain 20 x.vmt              the first 20 faults in words
   vmtrace replay --explain 500-600 x.vmt         those of a range of records
+  vmtrace gen silberschatz -o book.vmt           the string of a textbook ...
+  vmtrace replay --frames 3 --reclaim fifo --explain book.vmt   ... and its table: 15 faults
+  vmtrace replay --frames 3 --reclaim lru,opt book.vmt   12 and 9
   vmtrace gen zipf -o - | vmtrace replay -       straight from a generator
   vmtrace replay --json x.vmt | jq .totals.faults`,
 	setup: func(fs *pflag.FlagSet) action {
@@ -37,9 +49,18 @@ Examples:
 		part := partFlags(fs, false)
 		asJSON := fs.Bool("json", false, "print the result as JSON")
 		check := fs.Bool("check", false, "recount the whole model while replaying: fails on any contradiction")
-		explain := fs.String("explain", "", "tell faults in words as they happen, on standard error: the first `N`, or those of records FROM-TO")
+		explain := fs.String("explain", "", "tell faults in words as they happen, on standard error: the first `N`, or those of records FROM-TO, or all; alone and with --frames: print a table of frames instead of counts")
+		fs.Lookup("explain").NoOptDefVal = explainAll
 		buckets := fs.Int("buckets", 0, "most points of the time line (default 1000)")
 		return func(ctx context.Context, args []string, io stdio) error {
+			which, path, err := explainArgs(*explain, args)
+			if err != nil {
+				return err
+			}
+			policies, err := policyList(fs)
+			if err != nil {
+				return err
+			}
 			opts, err := model()
 			if err != nil {
 				return err
@@ -49,12 +70,24 @@ Examples:
 				return err
 			}
 			opts.Check, opts.Buckets = *check, *buckets
-			if *explain != "" {
-				if opts.Explain, err = explainer(io.err, *explain); err != nil {
+			switch {
+			case len(policies) > 1 && opts.Model.Memory == 0:
+				return usagef("--reclaim %s: without --memory or --frames no page leaves", strings.Join(policies, ","))
+			case len(policies) > 1 && which != "":
+				return usagef("--explain tells of one policy: name one with --reclaim")
+			case len(policies) > 1:
+				return comparePolicies(ctx, path, policies, opts, *asJSON, io, trace.WithSelection(sel))
+			case which == explainAll && fs.Changed("frames"):
+				if *asJSON {
+					return usagef("--json and the table of frames both go to standard output: leave one of them out")
+				}
+				return frameTable(ctx, path, opts, io, trace.WithSelection(sel))
+			case which != "":
+				if opts.Explain, err = explainer(io.err, which); err != nil {
 					return err
 				}
 			}
-			run, err := replayFile(ctx, args[0], opts, io, trace.WithSelection(sel))
+			run, err := replayFile(ctx, path, opts, io, trace.WithSelection(sel))
 			if err != nil {
 				return err
 			}
@@ -68,18 +101,19 @@ Examples:
 
 // replayFile replays the trace at path ("-" is standard input).
 func replayFile(ctx context.Context, path string, opts replay.Options, io stdio, how ...trace.ReaderOption) (*result.Run, error) {
-	src, err := trace.Open(path, append(how, trace.WithWorkers(opts.Workers))...)
-	if err != nil {
-		return nil, err
+	if opts.Model.NeedsFuture() {
+		if err := readableAgain(path); err != nil {
+			return nil, err
+		}
 	}
-	defer src.Close()
+	how = append(how, trace.WithWorkers(opts.Workers))
 	line := newStatusLine(io.err)
 	defer line.clear()
 	opts.Path = path
 	opts.Progress = func(p replay.Progress) {
 		line.printf("%s: %s accesses, %s faults", path, report.SI(p.Accesses), report.SI(p.Faults))
 	}
-	return replay.Run(ctx, src, opts)
+	return replay.RunTrace(ctx, func() (trace.Source, error) { return trace.Open(path, how...) }, opts)
 }
 
 // loadRun returns the result in the file, replaying it first if it is a trace.

@@ -19,11 +19,16 @@ var ErrSchema = errors.New("not a result this version can read")
 const maxDocument = 256 << 20
 
 // Write writes the run as indented JSON.
-func (r *Run) Write(w io.Writer) error {
+func (r *Run) Write(w io.Writer) error { return write(w, r) }
+
+// WriteList writes several runs as an indented JSON array.
+func WriteList(w io.Writer, runs []*Run) error { return write(w, runs) }
+
+func write(w io.Writer, document any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return enc.Encode(document)
 }
 
 // Read reads one run, which must be all that rd holds. It returns ErrSchema for

@@ -56,6 +56,6 @@
 //	sparse        N*P/stride do_anonymous_page (fewer where two threads draw the
 //	              same page), in P/512 leaf tables for a stride of 512; where
 //	              transparent huge pages are always made, 512 times the memory
-//	belady        5 do_anonymous_page, of the zero page; under FIFO 9 faults with
+//	belady        5 do_anonymous_page; under FIFO 9 faults with
 //	              3 frames and 10 with 4
 package synth

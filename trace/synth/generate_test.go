@@ -209,10 +209,10 @@ var pinned = map[string]string{
 	"tlb_flush1":     "b46004da2185155c",
 	"tlb_flush2":     "f37c118e0ea98fc5",
 	"tlb_flush3":     "024ede75e30502fd",
-	"belady":         "c2697d166fd8c95f",
-	"silberschatz":   "c7da79829b8e6905",
-	"tanenbaum":      "35c051ff07e1b735",
-	"string":         "6e52d4a54fea39b1",
+	"belady":         "fd4d41a64a1a9ddd",
+	"silberschatz":   "2bd407c20b9fedb5",
+	"tanenbaum":      "762aa73d5688a21a",
+	"string":         "3d63a2724dcc5fbf",
 }
 
 func asText(t *testing.T, name string, p Params) []byte {

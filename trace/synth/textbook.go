@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// Reference strings of textbooks and papers, one read of a page for each number.
+// Reference strings of textbooks and papers, one write to a page for each number:
+// the books count pages that are loaded, and a read of fresh anonymous memory
+// loads none, it maps the zero page.
 var (
 	// Belady, Nelson, Shedler: An Anomaly in Space-Time Characteristics of
 	// Certain Programs Running in a Paging Machine, CACM 1969.
@@ -20,20 +22,21 @@ var (
 )
 
 func textbook(pages []uint64) func(Params) program {
-	return func(Params) program { return readString(pages) }
+	return func(Params) program { return writeString(pages) }
 }
 
-// ownString reads the pages of Params.String.
+// ownString writes to the pages of Params.String.
 func ownString(p Params) program {
 	pages, err := parseString(p.String)
 	if err != nil {
 		panic(err) // stringFits has parsed it
 	}
-	return readString(pages)
+	return writeString(pages)
 }
 
-// readString maps pages 0 to the highest of the string and reads them one by one.
-func readString(pages []uint64) program {
+// writeString maps pages 0 to the highest of the string and writes to them one by
+// one.
+func writeString(pages []uint64) program {
 	return program{body: func(t *thread) {
 		highest := uint64(0)
 		for _, page := range pages {
@@ -41,7 +44,7 @@ func readString(pages []uint64) program {
 		}
 		t.mapAnon(base, highest+1)
 		for _, page := range pages {
-			t.read(base + page<<pageShift)
+			t.write(base + page<<pageShift)
 		}
 	}}
 }
