@@ -189,7 +189,7 @@
 //     is its swap slot, and its shadow entry. Slots are not clustered.
 //   - Differs from Linux: pages of files that are in memory before the run (warm)
 //     belong to somebody else and are neither charged nor reclaimed.
-//   - Differs from Linux: all policies but linux map and read pages one by one:
+//   - Differs from Linux: all policies but linux and mglru map and read pages one by one:
 //     there is no fault-around, no read-ahead of files or swap.
 //   - Differs from Linux: the window of swap read-ahead is 8 pages and does not
 //     adapt.

@@ -60,6 +60,7 @@ func TestExplain(t *testing.T) {
 	m, _ := New(c)
 	tk := m.NewProcess(1, 1, 0)
 	var told []string
+	m.TellEntries()
 	m.OnFault(func(f *FaultInfo) { told = append(told, strings.Join(f.Explain(), "\n")) })
 	tk.pages(t, 4, MmapArgs{Addr: callBase, Prot: rw, Flags: anon | MapFixed})
 	tk.pages(t, 4, MmapArgs{Addr: far, Prot: rw, Flags: MapShared | MapFixed, File: m.File(1, 1, 2*PageSize, "f")})

@@ -152,6 +152,14 @@ func (g *memory) use(pfn uint32, u use) {
 	}
 }
 
+// allocCopy takes a frame for a copy of a page, 0 when there is none.
+func (t *Task) allocCopy(source uint32) uint32 {
+	if !t.machine.memory.copies(source) {
+		return 0
+	}
+	return t.frames.alloc(frameAnon, 1)
+}
+
 // copies tells an exact policy that a fault is about to copy a page; false says
 // that there is no room for the copy. The page is used before room is made, so that
 // it stays; a policy that knows the future keeps it for the use that is to come.

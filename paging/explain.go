@@ -26,7 +26,8 @@ var paths = map[FaultKind][]string{
 
 // Explain tells the fault in words, a line each: the mapping, the way through the
 // fault tree, the entry before and after in the notation of dump.go, and the
-// outcome. Call it while the FaultInfo is valid.
+// outcome. Call it while the FaultInfo is valid; it wants
+// Machine.TellEntries.
 func (f *FaultInfo) Explain() []string {
 	m := f.Task.machine
 	mapping, path := "VMA none", []string{"nothing is mapped there, and no stack may grow to it", "refused"}

@@ -60,7 +60,7 @@ const (
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
 	before, maps := uint64(0), int32(0)
-	if t.machine.onFault != nil {
+	if t.machine.tellEntries {
 		before = t.peek(vpn)
 		maps = t.machine.mappings(before)
 	}
@@ -88,7 +88,10 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	if f := t.machine.onFault; f != nil {
 		info := &t.info
 		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)",
-			Before: before, beforeMaps: maps, After: t.peek(vpn)}
+			Before: before, beforeMaps: maps}
+		if t.machine.tellEntries {
+			info.After = t.peek(vpn)
+		}
 		if t.actor != nil {
 			info.Task = t.actor
 		}
@@ -336,10 +339,11 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if invariants && v.anon.Load() == nil {
 		broken("an anonymous page in a mapping without anon_vma")
 	}
-	if v.file != nil && !t.machine.memory.copies(v.file.slot(v.index(vpn)).Load()) {
-		return -1
+	source := uint32(0)
+	if v.file != nil {
+		source = v.file.slot(v.index(vpn)).Load()
 	}
-	pfn := t.frames.alloc(frameAnon, 1)
+	pfn := t.allocCopy(source)
 	if pfn == 0 {
 		return -1
 	}
@@ -367,10 +371,7 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		t.machine.memory.reused(ptePFN(e))
 		return CowReuse, 0
 	}
-	pfn := uint32(0)
-	if t.machine.memory.copies(ptePFN(e)) {
-		pfn = t.frames.alloc(frameAnon, 1)
-	}
+	pfn := t.allocCopy(ptePFN(e))
 	if pfn == 0 {
 		return CowCopy, -1
 	}

@@ -154,10 +154,7 @@ func (t *Task) unshare(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 		tab.update(vpn, func(e uint64) uint64 { return e | pteExclusive })
 		return Unshare, 0
 	}
-	pfn := uint32(0)
-	if t.machine.memory.copies(ptePFN(e)) {
-		pfn = t.frames.alloc(frameAnon, 1)
-	}
+	pfn := t.allocCopy(ptePFN(e))
 	if pfn == 0 {
 		return Unshare, -1
 	}

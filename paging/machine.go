@@ -8,14 +8,15 @@ import (
 // Machine is one simulated computer: CPUs, frames, files and the tasks that run
 // on it. It is safe for concurrent use, except where a method says otherwise.
 type Machine struct {
-	cfg       Config
-	layout    layout
-	profile   profile
-	cpus      []*cpu
-	frames    *framePool
-	memory    *memory // nil without limit and swap
-	onFault   func(*FaultInfo)
-	nextSpace atomic.Uint32
+	cfg         Config
+	layout      layout
+	profile     profile
+	cpus        []*cpu
+	frames      *framePool
+	memory      *memory // nil without limit and swap
+	onFault     func(*FaultInfo)
+	tellEntries bool
+	nextSpace   atomic.Uint32
 
 	filesMu sync.Mutex
 	files   map[fileKey]*File
@@ -64,6 +65,10 @@ func (m *Machine) CPUs() int { return len(m.cpus) }
 // a task run on that CPU. Set it before the first task runs. The FaultInfo is
 // valid during the call.
 func (m *Machine) OnFault(f func(*FaultInfo)) { m.onFault = f }
+
+// TellEntries has every FaultInfo carry the entry before and after, which Explain
+// wants and which makes faults slower. Call it before the first task runs.
+func (m *Machine) TellEntries() { m.tellEntries = true }
 
 // liveSpaces lists the address spaces that tasks have.
 func (m *Machine) liveSpaces() []*Space {

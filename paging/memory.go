@@ -88,6 +88,7 @@ type ReclaimStats struct {
 	FileOut   uint64 // dirty pages of files written
 	Dropped   uint64 // freed after MADV_FREE
 	Lazy      uint64 // marked by MADV_FREE
+	Locks     uint64 // calls that locked memory, and mappings made locked
 	Cached    uint64 // swap faults that found the page in memory (swap cache)
 }
 
@@ -118,12 +119,7 @@ func newMemory(m *Machine) (*memory, error) {
 }
 
 // info returns what is known of a page. Precondition: g.mu.
-func (g *memory) info(pfn uint32) *pageInfo {
-	for int(pfn) >= len(g.pages) {
-		g.pages = append(g.pages, make([]pageInfo, max(1024, len(g.pages)/4))...)
-	}
-	return &g.pages[pfn]
-}
+func (g *memory) info(pfn uint32) *pageInfo { return at(&g.pages, pfn) }
 
 // counts says whether frames of the kind are charged: those of a file are not
 // if its pages were in memory before the run, since somebody else has read them

@@ -29,6 +29,7 @@ func (t *Task) Mlock2(addr, length uint64, flags int) Errno {
 		return EINVAL
 	}
 	start, size := t.machine.lockRange(addr, length)
+	t.noteLock()
 	s := t.begin()
 	errno := ENOMEM
 	if s.lockable(start, size) {
@@ -56,6 +57,15 @@ func (t *Task) Munlock(addr, length uint64) Errno {
 	defer s.unlock(t)
 	defer t.unlocked()
 	return s.setLock(start, size, 0)
+}
+
+// noteLock counts a lock on memory: what is locked does not leave in its turn.
+func (t *Task) noteLock() {
+	if g := t.machine.memory; g != nil {
+		g.mu.Lock()
+		g.stats.Locks++
+		g.mu.Unlock()
+	}
 }
 
 // lockRange is the whole pages that hold the range; a size of 0 for one that
@@ -123,6 +133,7 @@ func (t *Task) Mlockall(flags int) Errno {
 	if flags == 0 || flags&^(mclCurrent|mclFuture|mclOnFault) != 0 || flags == mclOnFault {
 		return EINVAL
 	}
+	t.noteLock()
 	on := vmLocked
 	if flags&mclOnFault != 0 {
 		on |= vmLockOnFault

@@ -45,6 +45,9 @@ func (t *Task) Mmap(a MmapArgs) (uint64, Errno) {
 	s := t.begin()
 	addr, errno := s.mmap(t, length, a)
 	locked := s.defFlags&vmLocked != 0 || a.Flags&MapLocked != 0
+	if locked {
+		t.noteLock()
+	}
 	s.unlock(t)
 	if errno != 0 {
 		return 0, errno

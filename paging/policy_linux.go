@@ -67,12 +67,7 @@ func newLinux(g *memory) policy {
 
 func inactiveOf(kind uint8) int { return linuxInactiveAnon + 2*int(kind) }
 
-func (l *linuxPolicy) page(p uint32) *linuxPage {
-	if n := int(p) + 1 - len(l.pages); n > 0 {
-		l.pages = append(l.pages, make([]linuxPage, max(n, 1024, len(l.pages)/4))...)
-	}
-	return &l.pages[p]
-}
+func (l *linuxPolicy) page(p uint32) *linuxPage { return at(&l.pages, p) }
 
 func (l *linuxPolicy) insert(p uint32) {
 	i := l.page(p)

@@ -38,7 +38,7 @@ func (l *pageLists) last(list int) uint32 { return l.ends[list].tail }
 // put moves a page to the front of a list, from wherever it is.
 func (l *pageLists) put(list int, p uint32) {
 	if int(p) >= len(l.links) {
-		l.grow(int(p) + 1)
+		at(&l.links, p)
 	}
 	e := &l.ends[list]
 	if e.head == p {
@@ -90,16 +90,15 @@ func (l *pageLists) drop(p uint32) {
 	e.n--
 }
 
-func (l *pageLists) grow(n int) {
-	l.links = append(l.links, make([]pageLink, max(n-len(l.links), 1024, len(l.links)/4))...)
-}
-
 // marks is one small number for every page.
 type marks []uint8
 
-func (m *marks) at(p uint32) *uint8 {
-	if n := int(p) + 1 - len(*m); n > 0 {
-		*m = append(*m, make([]uint8, max(n, 1024, len(*m)/4))...)
+func (m *marks) at(p uint32) *uint8 { return at((*[]uint8)(m), p) }
+
+// at is the element of a page in an array by page number, which grows as far.
+func at[T any](s *[]T, p uint32) *T {
+	if n := int(p) + 1 - len(*s); n > 0 {
+		*s = append(*s, make([]T, max(n, 1024, len(*s)/4))...)
 	}
-	return &(*m)[p]
+	return &(*s)[p]
 }

@@ -58,12 +58,7 @@ func generation(kind uint8, seq uint64) int {
 
 func (l *mglruPolicy) gens(kind uint8) uint64 { return l.max - l.min[kind] + 1 }
 
-func (l *mglruPolicy) page(p uint32) *mglruPage {
-	if n := int(p) + 1 - len(l.pages); n > 0 {
-		l.pages = append(l.pages, make([]mglruPage, max(n, 1024, len(l.pages)/4))...)
-	}
-	return &l.pages[p]
-}
+func (l *mglruPolicy) page(p uint32) *mglruPage { return at(&l.pages, p) }
 
 // insert is lru_gen_add_folio of a page that is faulted in, and lru_gen_refault.
 func (l *mglruPolicy) insert(p uint32) {

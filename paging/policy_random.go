@@ -13,11 +13,8 @@ type randomPolicy struct {
 func newRandom(*memory) policy { return &randomPolicy{rand: rand.New(rand.NewPCG(1, 0))} }
 
 func (r *randomPolicy) insert(p uint32) {
-	if n := int(p) + 1 - len(r.at); n > 0 {
-		r.at = append(r.at, make([]uint32, max(n, 1024, len(r.at)/4))...)
-	}
 	r.pages = append(r.pages, p)
-	r.at[p] = uint32(len(r.pages))
+	*at(&r.at, p) = uint32(len(r.pages))
 }
 
 func (r *randomPolicy) hit(uint32)  {}

@@ -160,7 +160,9 @@ func (e *engine) allWarnings(fromSource []string, stats *paging.Stats) []string 
 	add(e.agree.calls.Imposed > 0, "%d calls were refused memory where the recorder had placed something: the refusal is imposed on the model", e.agree.calls.Imposed)
 	c := e.machine.Config()
 	policy, exact := e.machine.Policy()
-	add(c.Stack != nil && e.machine.Stats().Reclaim.Lazy > 0, "the program used MADV_FREE, which does not keep to the order of uses: the curve is not exact")
+	r := e.machine.Stats().Reclaim
+	add(c.Stack != nil && r.Lazy > 0, "the program used MADV_FREE, which does not keep to the order of uses: the curve is not exact")
+	add(c.Stack != nil && r.Locks > 0, "the program locked memory, which does not leave in its turn: the curve is not exact")
 	add(e.header.Reduce > 0 && c.Memory > 0 && policy != "lru", "the trace is reduced with K = %d, which is exact for lru; the policy sees fewer references than the program made", e.header.Reduce)
 	add(e.header.Reduce > 0 && exact && c.Memory>>12 < uint64(e.header.Reduce) && c.Memory > 0, "the trace is reduced with K = %d, which is exact from %d pages of memory on", e.header.Reduce, e.header.Reduce)
 	add(stats.CommitRefused > 0, "%d requests for memory were refused by overcommit: a program may do something else then than the trace has", stats.CommitRefused)

@@ -155,6 +155,9 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		nextTell: progressEvery,
 	}
 	m.OnFault(e.onFault)
+	if opts.Explain != nil {
+		m.TellEntries()
+	}
 	return e, nil
 }
 

@@ -297,9 +297,12 @@ func FuzzMemory(f *testing.F) {
 		if policy>>7 == 0 {
 			m.Swap = 1 << 40
 		}
-		_, err := fuzzRun(text, nil, Options{Model: m, Check: true, Buckets: 5})
+		out, err := fuzzRun(text, nil, Options{Model: m, Check: true, Buckets: 5})
 		if errors.Is(err, ErrCheck) {
 			t.Fatal(err)
+		}
+		if err == nil && !strings.Contains(out, `"outcome": "`) {
+			t.Fatalf("the result does not say how the run ended: %s", out)
 		}
 	})
 }

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -21,11 +23,20 @@ var CurveFigures = []CurveFigure{
 	{"working_set", workingSetFigure},
 }
 
-// PNG renders the figure.
-func (f CurveFigure) PNG(c *result.Curve) ([]byte, error) {
-	d := f.draw(c)
-	d.foot = foot(&result.Run{Trace: c.Trace, Config: c.Config, Totals: result.Totals{Accesses: c.Trace.Accesses}, Warnings: c.Warnings})
-	return d.render("png")
+// WriteCurve writes every figure of the curve to the folder as PNG.
+func WriteCurve(dir string, c *result.Curve) error {
+	for _, f := range CurveFigures {
+		d := f.draw(c)
+		d.foot = foot(&result.Run{Trace: c.Trace, Config: c.Config, Totals: result.Totals{Accesses: c.Trace.Accesses}, Warnings: c.Warnings})
+		png, err := d.render("png")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, f.Name+".png"), png, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CurveText writes the curve as a table for people.

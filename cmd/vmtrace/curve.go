@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/pflag"
+	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay"
 	"github.com/vmtrace/vmtrace/replay/curve"
 	"github.com/vmtrace/vmtrace/report"
@@ -34,7 +33,7 @@ Examples:
 		points := fs.Int("points", 500, "most `points` of the curve; 0 = every size")
 		budget := fs.Uint64("budget", 0, "tell the least memory with at most `N` major faults")
 		out := fs.StringP("output", "o", "", "write the pictures to this `folder`")
-		warm := fs.Bool("warm", false, "files are in memory at the start, and belong to somebody else: they cost nothing")
+		cache := fs.String("page-cache", "cold", "file pages at the start: `cold` (not in memory) or warm (in memory, and charged to somebody else: they cost nothing)")
 		return func(ctx context.Context, args []string, io stdio) error {
 			sel, err := part()
 			if err != nil {
@@ -43,7 +42,12 @@ Examples:
 			if *points < 0 {
 				return usagef("--points %d: 0 is every size", *points)
 			}
-			opts := curve.Options{Points: *points, Replay: replay.Options{Model: coldModel(*warm)}}
+			model := paging.DefaultConfig()
+			model.Levels = 0 // those of the trace
+			if model.Cache, err = paging.ParseCacheState(*cache); err != nil {
+				return usagef("--page-cache: %w", err)
+			}
+			opts := curve.Options{Points: *points, Replay: replay.Options{Model: model}}
 			if fs.Changed("budget") {
 				opts.Budget = budget
 			}
@@ -69,14 +73,8 @@ Examples:
 			}
 			line.clear()
 			if *out != "" {
-				for _, f := range report.CurveFigures {
-					png, err := f.PNG(c)
-					if err != nil {
-						return err
-					}
-					if err := os.WriteFile(filepath.Join(*out, f.Name+".png"), png, 0o644); err != nil {
-						return err
-					}
+				if err := report.WriteCurve(*out, c); err != nil {
+					return err
 				}
 			}
 			if *asJSON {

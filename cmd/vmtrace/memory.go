@@ -57,13 +57,3 @@ func memoryFlags(fs *pflag.FlagSet, c *paging.Config) func(cacheGiven bool) erro
 		return nil
 	}
 }
-
-// coldModel is the model of a curve: with files cold, or warm.
-func coldModel(warm bool) paging.Config {
-	c := paging.DefaultConfig()
-	c.Levels = 0 // those of the trace
-	if !warm {
-		c.Cache = paging.CacheCold
-	}
-	return c
-}

@@ -157,3 +157,24 @@ func program(r *rand.Rand) string {
 	}
 	return strings.TrimSpace(b.String()) + "\n"
 }
+
+// TestNotExact: a curve says so where the program did what does not keep to the order
+// of uses.
+func TestNotExact(t *testing.T) {
+	for call, want := range map[string]string{
+		"madvise(0x10000000, 0x1000, 8) = 0":                        "MADV_FREE",
+		"mlock(0x10000000, 0x1000) = 0":                             "locked memory",
+		"mprotect(0x10000000, 0x1000, 1) = 0":                       "",
+		"mmap(0x20000000, 0x1000, 0x3, 0x2032, -1, 0) = 0x20000000": "locked memory",
+	} {
+		name := filepath.Join(t.TempDir(), "x.txt")
+		text := "# vmtrace text 1\nprocess op=start pid=1 tid=1\nsyscall mmap(0x10000000, 0x1000, 0x3, 0x32, -1, 0) = 0x10000000\nW 0x10000000\nsyscall " + call + "\n"
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(curveOf(t, name).Warnings, "; ")
+		if strings.Contains(got, "the curve is not exact") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: warnings %q, want one of %q", call, got, want)
+		}
+	}
+}
