@@ -11,7 +11,11 @@ import (
 // pages; and TLB entries against the page tables. It returns the first
 // contradiction. Call it while no task runs.
 func (m *Machine) Check() error {
-	c := checker{m: m, mapped: map[uint32]int32{}, swapped: map[uint32]int32{}, at: map[mapping]uint32{}, shmem: map[*File]int{}, cached: map[uint32]bool{}}
+	c := checker{m: m, mapped: map[uint32]int32{}, swapped: map[uint32]int32{}, at: map[mapping]uint32{}, shmem: map[*File]int{}, cached: map[uint32]bool{},
+		refs: map[uint32]int32{}, promises: map[*hugePool]int64{}, inUse: map[*hugePool]map[uint32]bool{}}
+	for _, p := range m.hugetlb.pools {
+		c.inUse[p] = map[uint32]bool{}
+	}
 	m.applyFlushes()
 	for _, s := range m.liveSpaces() {
 		if err := c.space(s); err != nil {
@@ -35,6 +39,9 @@ func (m *Machine) Check() error {
 		return err
 	}
 	if err := c.frames(); err != nil {
+		return err
+	}
+	if err := c.largePages(); err != nil {
 		return err
 	}
 	if err := c.group(); err != nil {
@@ -61,6 +68,11 @@ type checker struct {
 	cached  map[uint32]bool    // frames of page caches
 	rss     [numRSS]int64
 	tables  int64
+
+	huge, hugetlb int64            // of the address space at hand
+	refs          map[uint32]int32 // by first frame: what holds a huge page
+	promises      map[*hugePool]int64
+	inUse         map[*hugePool]map[uint32]bool
 }
 
 // promised recounts what counts against the commit limit.
@@ -95,9 +107,18 @@ func (c *checker) space(s *Space) error {
 	var rss [numRSS]int64
 	var err error
 	tables := int64(0)
+	c.huge, c.hugetlb = 0, 0
 	s.table.tables(0, s.table.limit(), func(base uint64, t *table) {
 		tables++
 		used := 0
+		if t.huge != 0 || t.ptes == nil {
+			if t.ptes == nil {
+				tables--
+			}
+			if e2 := c.large(s, base, t, &rss); e2 != nil && err == nil {
+				err = e2
+			}
+		}
 		for i := range t.ptes {
 			e := atomic.LoadUint64(&t.ptes[i])
 			if e == 0 {
@@ -120,6 +141,12 @@ func (c *checker) space(s *Space) error {
 		return fmt.Errorf("page tables: counted %d, found %d", got, tables)
 	}
 	c.tables += tables
+	if got := s.huge.Load(); got != c.huge {
+		return fmt.Errorf("huge pages: counted %d, found %d", got, c.huge)
+	}
+	if got := s.hugetlb.Load(); got != c.hugetlb {
+		return fmt.Errorf("bytes of hugetlb: counted %d, found %d", got, c.hugetlb)
+	}
 	for k := range numRSS {
 		if got := s.rss.pages[k].Load(); got != rss[k] {
 			return fmt.Errorf("resident pages of kind %d: counted %d, found %d", k, got, rss[k])
@@ -174,6 +201,9 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 		}
 	}
 	c.mapped[ptePFN(e)]++
+	if _, ok := c.m.frames.part(ptePFN(e)); ok {
+		c.refs[ptePFN(e)&^(uint32(c.m.layout.hugePages())-1)]++
+	}
 	rss[f.kind.rss()]++
 	return nil
 }
@@ -240,6 +270,13 @@ func (c *checker) frames() error {
 	if err := note(p.free); err != nil {
 		return err
 	}
+	for _, head := range p.blocks.free {
+		for i := range uint32(c.m.layout.hugePages()) {
+			if err := note([]uint32{head + i}); err != nil {
+				return err
+			}
+		}
+	}
 	for t := range c.m.tasks {
 		if err := note(t.frames.free); err != nil {
 			return err
@@ -248,6 +285,10 @@ func (c *checker) frames() error {
 	for pfn := uint32(firstPFN); pfn < p.next; pfn++ {
 		f := p.at(pfn)
 		switch {
+		case f.kind >= frameHugeAnon:
+			if free[pfn] || f.kind == frameHugeFree && f.mapcount.Load() != 0 || f.mapcount.Load() != c.mapped[pfn] {
+				return fmt.Errorf("frame %d of hugetlb: counted %d mappings, found %d, free: %v", pfn, f.mapcount.Load(), c.mapped[pfn], free[pfn])
+			}
 		case free[pfn] != (f.kind == frameFree):
 			return fmt.Errorf("frame %d: kind %d, on a free list: %v", pfn, f.kind, free[pfn])
 		case f.kind != frameFree && f.mapcount.Load() != c.mapped[pfn]:
@@ -271,7 +312,7 @@ func (c *checker) tlbs() error {
 	}
 	var err error
 	for i, cpu := range c.m.cpus {
-		cpu.tlb.each(func(asid uint16, vpn uint64, e tlbEntry) {
+		cpu.tlb.each(func(asid uint16, class tlbClass, vpn uint64, e tlbEntry) {
 			slot := cpu.slots[asid-1]
 			s := spaces[slot.id]
 			if s == nil || slot.gen != s.tlbGen.Load() || err != nil {
@@ -282,7 +323,7 @@ func (c *checker) tlbs() error {
 				pte = t.load(vpn)
 			}
 			have := entryTLB(pte)
-			if pte&pteP == 0 || have.pfn != e.pfn || e.flags&^have.flags != 0 {
+			if pte&pteP == 0 || entryClass(pte) != class || have.pfn != e.pfn || e.flags&^have.flags != 0 {
 				err = fmt.Errorf("TLB of CPU %d: entry of page %#x (frame %d, flags %#x) is not what the page table says (%#x)", i, vpn, e.pfn, e.flags, pte)
 			}
 		})

@@ -34,7 +34,13 @@ type Config struct {
 	// OvercommitRatio is the percentage of RAM that may be promised with
 	// OvercommitNever (vm.overcommit_ratio).
 	OvercommitRatio uint64
-	LockedLimit     uint64 // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
+	THP             THP  // transparent huge pages (/sys/kernel/mm/transparent_hugepage/enabled)
+	NoHugeZero      bool // no huge zero page (use_zero_page is 0)
+	// HugePages and GiantPages are the pools of hugetlb: pages of 2 MiB (4 MiB with
+	// 2 levels) and of 1 GiB (nr_hugepages). HugeOvercommit is how many more of 2 MiB
+	// are made when the pool is empty (nr_overcommit_hugepages).
+	HugePages, GiantPages, HugeOvercommit uint64
+	LockedLimit                           uint64 // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
 
 // NoLimit is a limit that nothing reaches (RLIM_INFINITY).
@@ -126,6 +132,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("overcommit mode 2 needs the memory of the machine and a ratio of 0 to 100 percent, not %d", c.OvercommitRatio)
 	}
 	if err := c.validateMemory(); err != nil {
+		return err
+	}
+	if err := c.validateHuge(p); err != nil {
 		return err
 	}
 	return c.TLB.Validate()

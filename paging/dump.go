@@ -43,7 +43,8 @@ func describeBits(e uint64) string {
 	return string(b)
 }
 
-var frameNames = []string{frameFree: "free", frameAnon: "anon", frameFile: "file", frameShmem: "shmem", frameZero: "zero"}
+var frameNames = []string{frameFree: "free", frameAnon: "anon", frameFile: "file", frameShmem: "shmem", frameZero: "zero",
+	frameHugeAnon: "hugetlb", frameHugeFile: "hugetlb-shared", frameHugeFree: "hugetlb-free"}
 
 // DescribeEntry is an entry of a page table in the notation, without the page:
 // "-", or "frame 3 anon 2 PW-ADE".

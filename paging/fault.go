@@ -5,6 +5,8 @@ package paging
 //
 //	mapping?      none, or below a stack that may not grow    -> SIGSEGV
 //	permitted?    no                                          -> SIGSEGV
+//	pages of hugetlb                                          -> see hugetlb.go
+//	no table yet, anonymous, 2 MiB of the mapping             -> huge page of zeros, or zeroed (thp.go)
 //	entry empty
 //	  anonymous   read                                        -> zero page (zeroed frame with NoZeroPage)
 //	              write                                       -> zeroed frame
@@ -13,6 +15,10 @@ package paging
 //	              write, private                              -> a copy
 //	              write, shared                               -> the page, writable
 //	entry of a page in swap                                   -> the page comes back
+//	entry of a huge page
+//	  write to a read-only entry
+//	              sole owner                                  -> make writable
+//	              anything else                               -> split it, and go on
 //	entry present
 //	  write to a read-only entry
 //	              shared mapping                              -> make writable
@@ -68,6 +74,8 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	for out >= outGrow {
 		if out == outBusy {
 			v.file.await(t)
+		} else if out == outSteal {
+			t.steal(v, vpn)
 		} else if t.gup != 0 || !t.growStack(vpn<<pageShift) {
 			v, kind, out = nil, FaultSegv, SIGSEGV
 			break
@@ -128,7 +136,7 @@ func (t *Task) attempt(vpn uint64, a Access) (v *vma, kind FaultKind, out Outcom
 // the leaf, the outcome and how many entries became present.
 func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 	s := t.space
-	major, refused := false, 0
+	major, refused, small := false, 0, 0
 	for ; ; t.stats.lostRaces++ {
 		list := s.vmas.Load()
 		v, below := t.mapping(list, vpn)
@@ -156,7 +164,21 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 				major = true
 			}
 		}
+		if v.flags&vmHugeTLB != 0 {
+			if kind, out, ok := t.hugetlbFault(list, v, vpn, a); ok {
+				return v, kind, out, 1
+			}
+			continue
+		}
 		tab := t.leaf(vpn)
+		if tab == nil && small == 0 && t.wantsHuge(v, vpn) {
+			if kind, pages, ok := t.hugeFault(list, v, vpn, a); ok {
+				return v, kind, Minor, pages
+			}
+			small = 1
+			t.stats.lostRaces--
+			continue
+		}
 		if tab == nil || v.anon.Load() == nil && t.wantsAnon(v, a) {
 			if tab = t.prepare(list, v, vpn, a); tab == nil {
 				continue
@@ -284,7 +306,14 @@ func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (kind FaultK
 func (t *Task) resolvePresent(v *vma, tab *table, vpn, e uint64, a Access) (FaultKind, int) {
 	switch {
 	case e&(pteP|pteNone) != 0: // pteNone: for getUserPages
-		if t.gup&gupUnshare != 0 {
+		unshare := t.gup&gupUnshare != 0
+		if e&pteHuge != 0 && (unshare || a == Write && e&pteW == 0) {
+			if kind, ok := t.writeHuge(v, tab, vpn, unshare); ok {
+				return kind, 0
+			}
+			e = tab.load(vpn) // of the page alone
+		}
+		if unshare {
 			return t.unshare(v, tab, vpn, e)
 		}
 		if a == Write && e&pteW == 0 {

@@ -12,15 +12,17 @@ type File struct {
 	machine  *Machine
 	dev, ino uint64
 	path     string
-	size     atomic.Uint64 // bytes; changes under mu
-	shmem    bool          // shared memory: pages are made on demand, zeroed
-	sized    bool          // shared memory with a size: tmpfs, memfd, System V
-	foreign  bool          // belongs to the recorder
-	held     int           // Machine.shmemMu: descriptors and names that keep shared memory
-	promised int64         // pages of it that count against the commit limit; set once
-	segment  *segment      // of System V shared memory, nil for none
-	maps     int           // Machine.shmemMu: mappings of shared memory
-	change   int           // Machine.shmemMu: of maps, while lists are compared
+	size     atomic.Uint64   // bytes; changes under mu
+	shmem    bool            // shared memory: pages are made on demand, zeroed
+	sized    bool            // shared memory with a size: tmpfs, memfd, System V
+	foreign  bool            // belongs to the recorder
+	held     int             // Machine.shmemMu: descriptors and names that keep shared memory
+	promised int64           // pages of it that count against the commit limit; set once
+	hugetlb  *hugePool       // an object of hugetlbfs: where its pages come from, else nil
+	reserves map[uint64]bool // hugePools.mu: of one of hugetlbfs, offsets of pages that it has or is promised
+	segment  *segment        // of System V shared memory, nil for none
+	maps     int             // Machine.shmemMu: mappings of shared memory
+	change   int             // Machine.shmemMu: of maps, while lists are compared
 
 	chunks sync.Map     // index / cacheChunk -> *[cacheChunk]atomic.Uint32
 	cached atomic.Int64 // frames held
@@ -107,6 +109,10 @@ func (f *File) frame(t *Task, index uint64) uint32 {
 // dropRange takes the frames of the pages [first, end) out of the cache.
 // Precondition: nothing maps them, and no fault can (see invalidate).
 func (f *File) dropRange(c *frameCache, first, end uint64) {
+	if f.hugetlb != nil {
+		f.dropHuge(first, end)
+		return
+	}
 	f.chunks.Range(func(at, chunk any) bool {
 		for i := range chunk.(*[cacheChunk]atomic.Uint32) {
 			index := at.(uint64)*cacheChunk + uint64(i)

@@ -32,7 +32,13 @@ func (f *FlushStats) add(o *FlushStats) {
 // all (flush_tlb_mm_range). Preconditions: the entries have been changed; a
 // table may be locked.
 func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
-	if end-start > s.machine.profile.ceiling {
+	s.flushBy(t, cause, start, end, 1)
+}
+
+// flushBy is flushPages where no entry of them maps fewer than stride pages: one
+// invalidation each is enough (stride_shift).
+func (s *Space) flushBy(t *Task, cause FlushCause, start, end, stride uint64) {
+	if stride == 0 || (end-start)/stride > s.machine.profile.ceiling {
 		start, end = 0, 0
 	}
 	r := flushRequest{id: s.id, gen: s.tlbGen.Add(1), start: start, end: end}
@@ -42,7 +48,7 @@ func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
 		st.Full++
 	} else {
 		st.Ranged++
-		st.Pages += end - start
+		st.Pages += (end - start + stride - 1) / stride
 	}
 	for i, mask := 0, s.cpus.Load(); mask != 0; i, mask = i+1, mask>>1 {
 		if mask&1 == 0 {

@@ -193,7 +193,7 @@ func TestFlushGoesToWhoRuns(t *testing.T) {
 // Requests that overtake one another: a CPU that has missed one drops the whole
 // ASID (flush_tlb_func, conditions 1 and 2 of its comment).
 func TestFlushOutOfOrder(t *testing.T) {
-	c := &cpu{tlb: newTLB(small)}
+	c := &cpu{tlb: newTLB(small, 9)}
 	c.slots[0] = asidUse{id: 5, gen: 1}
 	fill := func() {
 		for vpn := range uint64(4) {
@@ -201,7 +201,7 @@ func TestFlushOutOfOrder(t *testing.T) {
 		}
 	}
 	left := func() (pages []uint64) {
-		c.tlb.each(func(_ uint16, vpn uint64, _ tlbEntry) { pages = append(pages, vpn) })
+		c.tlb.each(func(_ uint16, _ tlbClass, vpn uint64, _ tlbEntry) { pages = append(pages, vpn) })
 		slices.Sort(pages)
 		return slices.Compact(pages)
 	}

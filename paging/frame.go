@@ -20,7 +20,10 @@ const (
 	frameAnon
 	frameFile
 	frameShmem
-	frameZero // the zero page: not counted, never freed
+	frameZero     // the zero page: not counted, never freed
+	frameHugeAnon // of hugetlb; only the first frame of a page counts mappings
+	frameHugeFile // of hugetlb, in the cache of an object
+	frameHugeFree // of hugetlb, in the pool
 )
 
 // Frame numbers: 0 is no frame.
@@ -30,51 +33,73 @@ const (
 	chunkShift = 14
 	chunkSize  = 1 << chunkShift
 	maxChunks  = 1 << 16 // 2^30 frames: 4 TiB
-	cacheBatch = 64      // frames moved between a task and the pool at a time
+	lastChunk  = maxChunks - 1
+	// hugeZeroPFN is the first frame of the huge zero page (mm/huge_memory.c:
+	// huge_zero_pfn).
+	hugeZeroPFN = lastChunk << chunkShift
+	cacheBatch  = 64 // frames moved between a task and the pool at a time
 )
 
 // framePool hands out frames. The array grows in chunks as frames are first
 // used; a chunk is found without a lock.
 type framePool struct {
 	memory *memory // immutable: what is charged for them, nil without limit and swap
+	blocks blocks  // huge pages, see framehuge.go
 	mu     sync.Mutex
 	free   []uint32 // mu: frames given back
 	next   uint32   // mu: first frame never used
-	chunks [maxChunks]atomic.Pointer[[chunkSize]frame]
+	chunks [maxChunks]atomic.Pointer[chunk]
 }
 
-func newFramePool() *framePool {
-	p := &framePool{next: firstPFN}
-	p.chunks[0].Store(new([chunkSize]frame))
+type chunk struct {
+	frames [chunkSize]frame
+	blocks [chunkSize >> tableShift]atomic.Pointer[block]
+}
+
+func newFramePool(y *layout) *framePool {
+	p := &framePool{next: firstPFN, blocks: blocks{shift: y.bits}}
+	p.chunks[0].Store(new(chunk))
 	p.at(zeroPFN).kind = frameZero
 	return p
 }
 
 // at returns the frame; it stays at its address for ever.
 func (p *framePool) at(pfn uint32) *frame {
-	return &p.chunks[pfn>>chunkShift].Load()[pfn&(chunkSize-1)]
+	return &p.chunks[pfn>>chunkShift].Load().frames[pfn&(chunkSize-1)]
 }
 
 // take appends up to n frames to dst; none when memory is exhausted.
 func (p *framePool) take(dst []uint32, n int) []uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.free) == 0 {
+		p.breakBlock()
+	}
 	if k := min(n, len(p.free)); k > 0 {
 		dst = append(dst, p.free[len(p.free)-k:]...)
 		p.free = p.free[:len(p.free)-k]
 		return dst
 	}
 	for range n {
-		if p.next>>chunkShift >= maxChunks {
+		if !p.reach(p.next) {
 			return dst
-		}
-		if c := &p.chunks[p.next>>chunkShift]; c.Load() == nil {
-			c.Store(new([chunkSize]frame))
 		}
 		dst = append(dst, p.next)
 		p.next++
 	}
 	return dst
+}
+
+// reach makes the chunk of a frame that was never used; false says that there is
+// none. Precondition: p.mu.
+func (p *framePool) reach(pfn uint32) bool {
+	if pfn>>chunkShift >= lastChunk {
+		return false
+	}
+	if c := &p.chunks[pfn>>chunkShift]; c.Load() == nil {
+		c.Store(new(chunk))
+	}
+	return true
 }
 
 func (p *framePool) give(frames []uint32) {
@@ -120,6 +145,7 @@ func (c *frameCache) release(pfn uint32) {
 // put gives a frame back.
 func (c *frameCache) put(pfn uint32) {
 	c.pool.at(pfn).kind = frameFree
+	c.pool.detach(pfn)
 	c.free = append(c.free, pfn)
 	if len(c.free) >= 2*cacheBatch {
 		c.pool.give(c.free[cacheBatch:])

@@ -79,6 +79,10 @@ func topDownBase(end, stack uint64) uint64 {
 	return pageUp(end - min(max(gap, 128<<20), end/6*5))
 }
 
+// hugePages is how many pages an entry of a PMD table can map itself
+// (HPAGE_PMD_NR).
+func (y *layout) hugePages() uint64 { return 1 << y.bits }
+
 // pages is the number of pages of user addresses.
 func (y *layout) pages() uint64 { return y.end >> pageShift }
 

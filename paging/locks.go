@@ -34,6 +34,7 @@ func (t *Task) unlockCPU(c *cpu) {
 func (s *Space) lock(t *Task) {
 	t.locks.acquire(rankSpace)
 	s.mu.Lock()
+	s.holder = t
 }
 
 func (s *Space) unlock(t *Task) {

@@ -27,6 +27,10 @@ type Machine struct {
 	commit   commitments
 	kernel   kernelMaps
 
+	hugeNow, hugeHigh atomic.Int64 // huge pages that hold memory, and the most there were
+	collapse          collapser
+	hugetlb           hugePools
+
 	tasksMu sync.Mutex
 	tasks   map[*Task]struct{} // tasksMu
 	dead    taskStats          // tasksMu: of tasks that have ended
@@ -42,14 +46,19 @@ func New(c Config) (*Machine, error) {
 		return nil, err
 	}
 	p, _ := findProfile(c.Profile) // Validate has found it
-	m := &Machine{cfg: c, profile: p, layout: newLayout(c), frames: newFramePool(), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
+	y := newLayout(c)
+	m := &Machine{cfg: c, profile: p, layout: y, frames: newFramePool(&y), files: map[fileKey]*File{}, tasks: map[*Task]struct{}{}}
 	g, err := newMemory(m)
 	if err != nil {
 		return nil, err
 	}
 	m.memory, m.frames.memory = g, g
+	m.newPools()
+	if c.THP != THPNever {
+		m.frames.newHugeZero()
+	}
 	for range c.CPUs {
-		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB), asids: p.asids})
+		m.cpus = append(m.cpus, &cpu{tlb: newTLB(c.TLB, y.bits), asids: p.asids})
 	}
 	return m, nil
 }
@@ -103,6 +112,10 @@ type Stats struct {
 	PeakPageTableBytes uint64
 	PeakCommitBytes    uint64 // the most that was promised, counted with OvercommitNever
 	CommitRefused      uint64 // requests that were refused for Overcommit
+	Huge               HugeStats
+	HugeBytes          uint64 // in transparent huge pages that are mapped as such (AnonHugePages)
+	PeakHugeBytes      uint64
+	HugeTLB            []HugeTLBStats // by size of page
 }
 
 // Stats adds everything up. Call it while no task runs.
@@ -117,6 +130,9 @@ func (m *Machine) Stats() Stats {
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize,
 		PeakCommitBytes: uint64(m.commit.high.Load()) << pageShift, CommitRefused: m.commit.refused.Load()}
+	s.Huge = all.huge
+	s.HugeBytes, s.PeakHugeBytes = uint64(m.hugeNow.Load())<<(m.layout.bits+pageShift), uint64(m.hugeHigh.Load())<<(m.layout.bits+pageShift)
+	s.HugeTLB = m.hugetlb.usage()
 	m.kernel.mu.Lock()
 	s.Kernel = m.kernel.stats
 	m.kernel.mu.Unlock()
@@ -143,6 +159,7 @@ type taskStats struct {
 	lostRaces    uint64
 	lookups      [2]uint64 // of Task.Count; as those of TLBStats
 	kmapLocals   uint64
+	huge         HugeStats
 }
 
 func (s *taskStats) add(o *taskStats) {
@@ -153,6 +170,7 @@ func (s *taskStats) add(o *taskStats) {
 		s.lookups[i] += o.lookups[i]
 	}
 	s.kmapLocals += o.kmapLocals
+	s.huge.add(&o.huge)
 	for i := range s.faults {
 		s.faults[i] += o.faults[i]
 	}

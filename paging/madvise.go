@@ -46,7 +46,7 @@ var advices = map[int]advice{
 	madvRandom:        {set: vmRandRead, clear: vmSeqRead},
 	madvSequential:    {set: vmSeqRead, clear: vmRandRead},
 	madvWillNeed:      {act: (*Task).willNeed},
-	madvDontNeed:      {unfit: lockedOrPFN, act: (*Task).dontNeed},
+	madvDontNeed:      {unfit: refuse(vmLocked | vmPFNMap), act: (*Task).dontNeed},
 	madvDontNeedLock:  {unfit: pfnMap, act: (*Task).dontNeed},
 	madvFree:          {unfit: notPlainAnon, act: (*Task).freeLazily},
 	madvRemove:        {unfit: notRemovable, actFree: (*Task).remove},
@@ -62,7 +62,7 @@ var advices = map[int]advice{
 	madvKeepOnFork:    {clear: vmWipeOnFork},
 	madvCold:          {unfit: lockedOrPFN, act: (*Task).cold},
 	madvPageOut:       {unfit: lockedOrPFN, act: (*Task).pageOut},
-	madvCollapse:      {},
+	madvCollapse:      {act: (*Task).collapseRange},
 	madvPopulateRead:  {unfit: notReadable, actFree: (*Task).populateRead},
 	madvPopulateWrite: {unfit: notWritable, actFree: (*Task).populateWrite},
 }
@@ -80,7 +80,7 @@ func refuse(flags vmaFlags) func(*vma) Errno {
 var (
 	special     = refuse(vmSpecial)
 	pfnMap      = refuse(vmPFNMap)
-	lockedOrPFN = refuse(vmLocked | vmPFNMap)
+	lockedOrPFN = refuse(vmLocked | vmPFNMap | vmHugeTLB)
 )
 
 func require(ok bool) Errno {
@@ -177,17 +177,20 @@ func (s *Space) adviseFlags(v *vma, start, end uint64, now vmaFlags) Errno {
 		return 0
 	}
 	n, errno := s.list().change(start, end, func(*vma) vmaFlags { return now })
-	if errno != 0 {
+	switch errno {
+	case 0:
+		s.publish(n)
+		return 0
+	case ENOMEM:
 		return EAGAIN
 	}
-	s.publish(n)
-	return 0
+	return errno
 }
 
 // mergeable marks memory for the merging of equal pages, which the model does
 // not do; memory that does not suit is left as it is (mm/ksm.c:ksm_madvise).
 func (t *Task) mergeable(v *vma, start, end uint64, flag vmaFlags) Errno {
-	if v.flags&(vmShared|vmSpecial) != 0 {
+	if v.flags&(vmShared|vmSpecial|vmHugeTLB) != 0 {
 		return 0
 	}
 	return t.space.adviseFlags(v, start, end, v.flags|flag)
@@ -196,6 +199,13 @@ func (t *Task) mergeable(v *vma, start, end uint64, flag vmaFlags) Errno {
 // dontNeed drops the pages: anonymous memory reads as zero afterwards
 // (madvise_dontneed_single_vma).
 func (t *Task) dontNeed(v *vma, start, end uint64) Errno {
+	if v.huge != nil { // madvise_dontneed_free_valid_vma
+		size := v.huge.size() << pageShift
+		if start%size != 0 {
+			return EINVAL
+		}
+		end -= end % size
+	}
 	g := t.space.gather(t, FlushMadvise)
 	t.space.zap(&g, start>>pageShift, end>>pageShift, zapAll)
 	g.flush()
@@ -228,6 +238,9 @@ func (t *Task) age(start, end, bits uint64, chosen func(*frame) bool) {
 	s.table.tables(first, last, func(base uint64, tab *table) {
 		tab.lock(t)
 		defer tab.unlock(t)
+		if tab.huge != 0 && s.ageHuge(&g, tab, base, tab.holdsAll(base, first, last), bits) {
+			return
+		}
 		for vpn := max(base, first); vpn < min(base+tab.pages(), last); vpn++ {
 			old, now := tab.update(vpn, func(e uint64) uint64 {
 				if !chosen(s.machine.frames.at(ptePFN(e))) {

@@ -65,7 +65,7 @@ type place struct {
 	levels
 }
 
-type pageState uint8
+type pageState uint16
 
 const (
 	pageKnown    pageState = 1 << iota // a page of the group
@@ -76,6 +76,7 @@ const (
 	pageAside                          // on memory.aside
 	pageHeld                           // being evicted
 	pageGone                           // freed meanwhile: whoever evicts it gives the frame back
+	pageYoung                          // the huge page it is part of was used since it was last asked
 )
 
 // ReclaimStats counts what memory pressure did, in pages.
@@ -147,6 +148,25 @@ func (g *memory) admit(pfn uint32, kind frameKind) bool {
 		i.state |= pageDirty // there is no copy of it
 	}
 	g.enter(pfn, i)
+	return true
+}
+
+// admitHuge charges the pages of a new huge page; false says that there is no room
+// for all.
+func (g *memory) admitHuge(head, size uint32) bool {
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.limit > 0 && g.charged+int64(size) > g.limit {
+		return false
+	}
+	for pfn := head; pfn < head+size; pfn++ {
+		i := g.info(pfn)
+		*i = pageInfo{state: pageKnown | pageDirty}
+		g.enter(pfn, i)
+	}
 	return true
 }
 

@@ -23,7 +23,7 @@ package paging
 // mapping without pages does not take in one that has some. Attachments of a System
 // V segment never merge (vm_operations_struct.close).
 func (v *vma) accepts(area *vma, anon *anonVMA) bool {
-	if v.flags != area.flags || v.flags&vmSpecial != 0 || v.file != nil && v.file.segment != nil || v.file != area.file || v.name != area.name {
+	if v.flags != area.flags || v.flags&(vmSpecial|vmHugeTLB) != 0 || v.file != nil && v.file.segment != nil || v.file != area.file || v.name != area.name {
 		return false
 	}
 	own := v.anon.Load()
@@ -87,8 +87,8 @@ func (l vmaList) insert(v *vma) vmaList {
 }
 
 // change gives the mappings of [start, end) other flags, one after the other,
-// splitting and merging. Holes are passed over. ENOMEM above the limit of
-// mappings (split_vma); the list is then as it was.
+// splitting and merging. Holes are passed over. Errors: ENOMEM above the limit of
+// mappings (split_vma), EINVAL inside a page of hugetlb; the list is then as it was.
 func (l vmaList) change(start, end uint64, flags func(*vma) vmaFlags) (vmaList, Errno) {
 	limit := max(len(l), maxMapCount)
 	n := l
@@ -101,6 +101,9 @@ func (l vmaList) change(start, end uint64, flags func(*vma) vmaFlags) (vmaList, 
 		start = max(start, v.start)
 		stop := min(end, v.end)
 		if now := flags(v); now != v.flags {
+			if v.cuts(start, stop) {
+				return nil, EINVAL
+			}
 			var j int
 			n, i, j = n.isolate(start, stop)
 			area := n[i].clone()

@@ -120,7 +120,7 @@ func (s *Space) setLock(start, size uint64, on vmaFlags) Errno {
 // lockFlags changes the lock flags of a mapping (mlock_fixup).
 func lockFlags(on vmaFlags) func(*vma) vmaFlags {
 	return func(v *vma) vmaFlags {
-		if v.flags&vmSpecial != 0 {
+		if v.flags&(vmSpecial|vmHugeTLB) != 0 {
 			return v.flags
 		}
 		return v.flags&^vmLock | on

@@ -16,6 +16,8 @@ type MmapArgs struct {
 	File      *File
 	Offset    uint64
 	At        uint64
+
+	huge *hugeVMA // of a mapping of hugetlb
 }
 
 // Mmap maps memory and returns its address. Errors as mmap(2): EINVAL, EBADF (no
@@ -29,18 +31,12 @@ func (t *Task) Mmap(a MmapArgs) (uint64, Errno) {
 		a.File = nil
 	case a.File == nil:
 		return 0, EBADF // ksys_mmap_pgoff
-	case a.Flags&mapHugeTLB != 0:
+	case a.Flags&mapHugeTLB != 0 && a.File.hugetlb == nil:
 		return 0, EINVAL
 	}
-	if a.Flags&mapHugeTLB != 0 && a.At == 0 {
-		return 0, ENOMEM // the pool of huge pages is empty
-	}
-	if a.Len == 0 {
-		return 0, EINVAL
-	}
-	length := pageUp(a.Len)
-	if length == 0 {
-		return 0, ENOMEM
+	length, errno := a.length(t.machine)
+	if errno != 0 {
+		return 0, errno
 	}
 	s := t.begin()
 	addr, errno := s.mmap(t, length, a)
@@ -80,14 +76,18 @@ func (s *Space) mmap(t *Task, length uint64, a MmapArgs) (uint64, Errno) {
 	if errno := v.back(a, length, s.machine.layout.fileMax); errno != 0 {
 		return 0, errno
 	}
-	if a.Flags&MapNoReserve != 0 && s.machine.cfg.Overcommit != OvercommitNever {
+	if a.Flags&MapNoReserve != 0 && (a.huge != nil || s.machine.cfg.Overcommit != OvercommitNever) {
 		v.flags |= vmNoReserve
 	}
-	v.account()
-	if !s.mayReplace(v) {
+	if a.huge != nil {
+		v.flags, v.huge = v.flags&^vmLock|vmHugeTLB, a.huge
+	} else {
+		v.account()
+	}
+	if !s.mayReplace(v) || s.list().cutsAny(v.start, v.end) {
 		return 0, ENOMEM
 	}
-	if errno := s.commit(t, v); errno != 0 {
+	if errno := s.commit(t, v, a); errno != 0 {
 		return 0, errno
 	}
 	g := s.gather(t, FlushMunmap)
@@ -128,7 +128,10 @@ func (v *vma) back(a MmapArgs, length, fileMax uint64) Errno {
 // commit has a new mapping promised, with the object of shared anonymous memory
 // behind it. What was there is given up first, and stays so if the new one is
 // refused (mmap_region). Precondition: s.mu.
-func (s *Space) commit(t *Task, v *vma) Errno {
+func (s *Space) commit(t *Task, v *vma, a MmapArgs) Errno {
+	if v.huge != nil {
+		return s.commitHuge(v, a)
+	}
 	anonymous := v.file == nil && !v.private()
 	if s.machine.cfg.RAM != NoLimit && (anonymous || v.flags&vmAccount != 0) {
 		if errno := s.unmap(t, FlushMunmap, v.start, v.end-v.start); errno != 0 {
@@ -166,7 +169,7 @@ func (s *Space) mayLock(flags vmaFlags, pages uint64) bool {
 func (s *Space) replace(g *gather, v *vma) Errno {
 	l := s.list()
 	without := l.without(v.start, v.end)
-	if len(without) > max(len(l), maxMapCount) {
+	if len(without) > max(len(l), maxMapCount) || l.cutsAny(v.start, v.end) {
 		return ENOMEM
 	}
 	if l.overlaps(v.start, v.end) {
@@ -203,7 +206,10 @@ func (s *Space) unmap(t *Task, cause FlushCause, addr, length uint64) Errno {
 		return 0
 	}
 	without := l.without(addr, end)
-	if len(without) > max(len(l), maxMapCount) {
+	switch {
+	case l.cutsAny(addr, end):
+		return EINVAL
+	case len(without) > max(len(l), maxMapCount):
 		return ENOMEM
 	}
 	s.publish(without)

@@ -59,7 +59,7 @@ func newDuel(t *rapid.T, profile string, levels int) *duel {
 	}
 	c.Levels = levels
 	c.CPUs, c.LockedLimit = 2, NoLimit
-	c.TLB = TLBConfig{TLBGeometry{8, 2}, TLBGeometry{16, 4}, TLBGeometry{48, 12}}
+	c.TLB = TLBConfig{L1I: TLBGeometry{8, 2}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{48, 12}}
 	m, err := New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,10 @@ func (t *Task) Mremap(old, oldLen, newLen, flags, newAddr, at uint64) (uint64, E
 		s.unlock(t)
 		return 0, EFAULT
 	}
+	if v.huge != nil && !a.alignHuge(v.huge) {
+		s.unlock(t)
+		return 0, EINVAL
+	}
 	locked := v.flags&vmLocked != 0
 	addr, errno := s.remap(t, v, a)
 	s.settleShmem(t)
@@ -74,7 +78,7 @@ func (s *Space) remap(t *Task, v *vma, a mremapArgs) (uint64, Errno) {
 	if a.flags&mremapMayMove == 0 {
 		return 0, ENOMEM
 	}
-	to, errno := s.place(MmapArgs{At: a.at}, a.newLen)
+	to, errno := s.place(MmapArgs{At: a.at, huge: v.huge}, a.newLen)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -87,7 +91,7 @@ func (s *Space) checkResize(v *vma, a mremapArgs) Errno {
 	switch {
 	case a.oldLen == 0 && v.private():
 		return EINVAL // a copy of private memory would be no copy
-	case a.flags&mremapDontUnmap != 0 && v.flags&vmSpecial != 0:
+	case a.flags&mremapDontUnmap != 0 && v.flags&(vmSpecial|vmHugeTLB) != 0:
 		return EINVAL
 	case a.oldLen > v.end-a.old:
 		return EFAULT
@@ -133,6 +137,9 @@ func (s *Space) remapTo(t *Task, a mremapArgs) (uint64, Errno) {
 		return 0, ENOMEM
 	}
 	request := MmapArgs{Addr: a.newAddr, At: a.at}
+	if v := s.list().at(a.old); v != nil {
+		request.huge = v.huge
+	}
 	if a.flags&mremapFixed != 0 {
 		request.Flags = MapFixed
 		if errno := s.unmap(t, FlushMremap, a.newAddr, a.newLen); errno != 0 {
@@ -186,7 +193,11 @@ func (s *Space) move(t *Task, v *vma, a mremapArgs, to uint64) (uint64, Errno) {
 		after = after.without(a.old, end)
 	}
 	s.hide(before.without(a.old, end))
-	s.moveEntries(t, a.old>>pageShift, to>>pageShift, a.oldLen>>pageShift)
+	if v.huge != nil {
+		s.moveHugeTLB(t, v.huge, a.old>>pageShift, to>>pageShift, a.oldLen>>pageShift)
+	} else {
+		s.moveEntries(t, a.old>>pageShift, to>>pageShift, a.oldLen>>pageShift)
+	}
 	if a.oldLen > 0 && !keep {
 		// what the moves have left of the tables
 		g := s.gather(t, FlushMremap)
@@ -305,6 +316,9 @@ func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
 	dst := s.makeTable(to)
 	tab.lock(t)
 	defer tab.unlock(t)
+	if tab.huge != 0 {
+		s.split(t, tab, from&^(tab.pages()-1))
+	}
 	if dst != tab {
 		dst.lockSecond(t)
 		defer dst.unlockSecond(t)

@@ -13,8 +13,10 @@ const (
 	pteA         uint64 = 1 << 5  // accessed
 	pteD         uint64 = 1 << 6  // dirty
 	pteSwap      uint64 = 1 << 2  // not present: stands for a page in swap
+	pteHuge      uint64 = 1 << 7  // of an entry above a leaf table: it maps a large page itself (_PAGE_PSE); see large.go
 	pteNone      uint64 = 1 << 8  // PROT_NONE: a frame is there, no access is permitted (_PAGE_PROTNONE)
 	pteExclusive uint64 = 1 << 9  // the anonymous frame belongs to this entry alone and may be written (Linux: page flag PG_anon_exclusive)
+	pteGiant     uint64 = 1 << 10 // with pteHuge: two levels above a leaf table (PUD)
 	pteNX        uint64 = 1 << 63 // not executable
 	ptePFNAt            = 12
 )
@@ -30,30 +32,50 @@ const (
 	tableSize  = 1 << tableShift
 )
 
-// table is a leaf page table: 512 entries of 4 KiB pages, 1024 with 2 levels.
-// mu is the split page table lock (include/linux/mm.h:pte_lockptr).
+// table is a leaf page table: 512 entries of 4 KiB pages, 1024 with 2 levels; or
+// what is in its place, see large.go. mu is the split page table lock
+// (include/linux/mm.h:pte_lockptr).
 type table struct {
-	mu   sync.Mutex
-	used int      // mu: entries that are not 0
-	dead bool     // mu: taken out of the tree, or moved; look again
-	ptes []uint64 // a power of two of them
+	mu    sync.Mutex
+	used  int      // mu: entries that are not 0
+	dead  bool     // mu: taken out of the tree, or moved; look again
+	shift uint8    // log2 of the pages that lie in it
+	huge  uint64   // the entry above, while it maps a large page
+	ptes  []uint64 // 1<<shift of them; nil where there is no table, only huge
 }
 
-func (p *pageTable) newTable() *table { return &table{ptes: make([]uint64, 1<<p.bits)} }
+func (p *pageTable) newTable() *table {
+	return &table{shift: uint8(p.bits), ptes: make([]uint64, 1<<p.bits)}
+}
 
 // pages is how many pages the table maps.
-func (tab *table) pages() uint64 { return uint64(len(tab.ptes)) }
+func (tab *table) pages() uint64 { return 1 << tab.shift }
 
 // entry is the place of the entry of a page that the table maps.
-func (tab *table) entry(vpn uint64) *uint64 { return &tab.ptes[vpn&uint64(len(tab.ptes)-1)] }
+func (tab *table) entry(vpn uint64) *uint64 {
+	if tab.ptes == nil || atomic.LoadUint64(&tab.huge) != 0 {
+		return &tab.huge
+	}
+	return &tab.ptes[vpn&uint64(len(tab.ptes)-1)]
+}
 
-// load returns the entry of a page that the table maps.
-func (tab *table) load(vpn uint64) uint64 { return atomic.LoadUint64(tab.entry(vpn)) }
+// load returns the entry of a page that the table maps: of a page that lies in a
+// large one, that entry with the frame of the page itself.
+func (tab *table) load(vpn uint64) uint64 {
+	e := atomic.LoadUint64(tab.entry(vpn))
+	if e&pteHuge != 0 {
+		e += (vpn & (tab.pages() - 1)) << ptePFNAt
+	}
+	return e
+}
 
 // set stores the entry of a page, keeping the count of the table, and returns
-// the old one. Precondition: tab.mu.
+// the old one. Preconditions: tab.mu; no large page is there.
 func (tab *table) set(vpn uint64, e uint64) (old uint64) {
 	tab.mustLock()
+	if invariants && tab.entry(vpn) == &tab.huge {
+		broken("an entry of page %#x is set below a large page", vpn)
+	}
 	old = atomic.SwapUint64(tab.entry(vpn), e)
 	switch {
 	case old == 0 && e != 0:
@@ -85,6 +107,9 @@ func (tab *table) update(vpn uint64, f func(e uint64) uint64) (old, now uint64) 
 // frame, and says whether it was set. The lock is not needed: see walk.
 func (tab *table) clearAccessed(vpn uint64, pfn uint32) bool {
 	p := tab.entry(vpn)
+	if p == &tab.huge {
+		pfn -= uint32(vpn & (tab.pages() - 1))
+	}
 	for {
 		e := atomic.LoadUint64(p)
 		if e&pteA == 0 || e&(pteP|pteNone) == 0 || ptePFN(e) != pfn {
@@ -103,6 +128,7 @@ func (tab *table) clearAccessed(vpn uint64, pfn uint32) bool {
 type dir struct {
 	dirs   []atomic.Pointer[dir]
 	tables []atomic.Pointer[table]
+	giant  bool // immutable: there is no directory, the entry above maps a large page; all tables are the one in its place
 }
 
 func (d *dir) size() uint64 { return uint64(max(len(d.dirs), len(d.tables))) }
@@ -226,6 +252,10 @@ func (p *pageTable) visit(d *dir, level int, base, start, end uint64, f func(uin
 				p.visit(next, level-1, at, start, end, f)
 			}
 		} else if t := d.tables[i].Load(); t != nil {
+			if d.giant {
+				f(base, t)
+				return
+			}
 			f(at, t)
 		}
 	}
@@ -264,13 +294,21 @@ func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, fre
 				continue
 			}
 			d.dirs[i].Store(nil)
+			if next.giant {
+				continue
+			}
 		} else {
 			tab := d.tables[i].Load()
 			if tab == nil || !whole {
 				continue
 			}
-			tab.kill(t)
+			if !d.giant || i == first {
+				tab.kill(t)
+			}
 			d.tables[i].Store(nil)
+			if tab.ptes == nil {
+				continue
+			}
 		}
 		p.pages.Add(-1)
 		freed(at, level-1)
@@ -280,8 +318,8 @@ func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, fre
 // kill takes a table out of use: whoever waits for its lock looks again.
 func (tab *table) kill(t *Task) {
 	tab.lock(t)
-	if invariants && tab.used != 0 {
-		broken("a table with %d entries is freed", tab.used)
+	if invariants && (tab.used != 0 || tab.huge != 0) {
+		broken("a table with %d entries is freed (large: %#x)", tab.used, tab.huge)
 	}
 	tab.dead = true
 	tab.unlock(t)
@@ -307,17 +345,23 @@ func (p *pageTable) mirrorDir(d, to *dir, dst *pageTable, level int, base, start
 		if level == 1 {
 			if from := d.tables[i].Load(); from != nil {
 				if to.tables[i].Load() == nil {
-					to.tables[i].Store(dst.newTable())
-					dst.pages.Add(1)
+					dst.pages.Add(int64(dst.likeTable(from, to, i)))
 				}
 				f(at, from, to.tables[i].Load())
+				if d.giant {
+					return
+				}
 			}
 			continue
 		}
 		if next := d.dirs[i].Load(); next != nil {
 			if to.dirs[i].Load() == nil {
-				to.dirs[i].Store(dst.newDir(level - 1))
-				dst.pages.Add(1)
+				n := dst.newDir(level - 1)
+				n.giant = next.giant
+				to.dirs[i].Store(n)
+				if !n.giant {
+					dst.pages.Add(1)
+				}
 			}
 			p.mirrorDir(next, to.dirs[i].Load(), dst, level-1, at, start, end, f)
 		}
@@ -345,15 +389,25 @@ func (p *pageTable) move(t *Task, from, to uint64, level int) (moved bool, grown
 	if dst.dirs[j].Load() != nil {
 		return false, grown
 	}
-	n := p.newDir(level - 1)
+	dst.dirs[j].Store(src.dirs[i].Load().reborn(t, p.newDir(level-1)))
+	src.dirs[i].Store(nil)
+	return true, grown
+}
+
+// reborn moves the tables of a directory to a new one.
+func (d *dir) reborn(t *Task, n *dir) *dir {
+	n.giant = d.giant
 	for k := range n.tables {
-		if tab := src.dirs[i].Load().tables[k].Load(); tab != nil {
+		tab := d.tables[k].Load()
+		switch {
+		case tab == nil:
+		case d.giant && k > 0:
+			n.tables[k].Store(n.tables[0].Load())
+		default:
 			n.tables[k].Store(tab.reborn(t))
 		}
 	}
-	dst.dirs[j].Store(n)
-	src.dirs[i].Store(nil)
-	return true, grown
+	return n
 }
 
 // reborn is the table under a new identity, so that a fault that found it under
@@ -362,7 +416,7 @@ func (tab *table) reborn(t *Task) *table {
 	tab.lock(t)
 	defer tab.unlock(t)
 	tab.dead = true
-	return &table{ptes: tab.ptes, used: tab.used}
+	return &table{ptes: tab.ptes, used: tab.used, shift: tab.shift, huge: tab.huge}
 }
 
 // countDirs counts the upper tables below a directory.
@@ -372,7 +426,7 @@ func countDirs(d *dir) int64 {
 	}
 	n := int64(0)
 	for i := range d.dirs {
-		if next := d.dirs[i].Load(); next != nil {
+		if next := d.dirs[i].Load(); next != nil && !next.giant {
 			n += 1 + countDirs(next)
 		}
 	}

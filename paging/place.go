@@ -20,7 +20,7 @@ func (s *Space) place(a MmapArgs, length uint64) (uint64, Errno) {
 	l := s.list()
 	fixed := a.Flags&(MapFixed|MapFixedNoReplace) != 0
 	if !fixed && a.At != 0 {
-		if a.At&pageMask != 0 || a.At > y.end-length || l.overlaps(a.At, a.At+length) {
+		if a.At&(a.align()-1) != 0 || a.At > y.end-length || l.overlaps(a.At, a.At+length) {
 			return 0, ENOMEM
 		}
 		return a.At, 0
@@ -28,11 +28,13 @@ func (s *Space) place(a MmapArgs, length uint64) (uint64, Errno) {
 	addr := a.Addr
 	if !fixed {
 		var ok bool
-		if addr, ok = l.search(y, a.Addr, length, a.Flags); !ok {
+		if addr, ok = l.search(y, a.Addr, length, a.align(), a.Flags); !ok {
 			return 0, ENOMEM
 		}
 	}
 	switch {
+	case a.huge != nil && addr&(a.align()-1) != 0: // prepare_hugepage_range
+		return 0, EINVAL
 	case addr > y.end-length:
 		return 0, ENOMEM
 	case addr&pageMask != 0:
@@ -49,9 +51,9 @@ func (s *Space) place(a MmapArgs, length uint64) (uint64, Errno) {
 // below the stack, else as low as possible (arch_get_unmapped_area_topdown,
 // arch_get_unmapped_area). With 5 levels only a hint above the 47 bits of 4
 // levels leads there.
-func (l vmaList) search(y *layout, hint, length uint64, flags MapFlags) (uint64, bool) {
+func (l vmaList) search(y *layout, hint, length, align uint64, flags MapFlags) (uint64, bool) {
 	if hint &^= pageMask; hint != 0 {
-		hint = max(hint, mmapMinAddr) // round_hint_to_min
+		hint = alignUp(max(hint, mmapMinAddr), align) // round_hint_to_min
 	}
 	low, high, ceiling := y.bottomUp, y.window, y.topDown
 	topDown := !y.legacy
@@ -64,13 +66,17 @@ func (l vmaList) search(y *layout, hint, length uint64, flags MapFlags) (uint64,
 	if hint != 0 && length <= high && hint <= high-length && l.free(hint, length) {
 		return hint, true
 	}
+	length += align - PageSize // so that it can begin at a multiple
 	if topDown {
 		if addr, ok := l.topDown(length, y.lowest, ceiling); ok {
-			return addr, true
+			return alignUp(addr, align), true
 		}
 	}
-	return l.bottomUp(length, low, high)
+	addr, ok := l.bottomUp(length, low, high)
+	return alignUp(addr, align), ok
 }
+
+func alignUp(addr, align uint64) uint64 { return (addr + align - 1) &^ (align - 1) }
 
 // free says whether a hint can be followed.
 func (l vmaList) free(addr, length uint64) bool {

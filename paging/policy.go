@@ -58,6 +58,12 @@ func findPolicy(name string) (*policyRow, error) {
 	return nil, fmt.Errorf("reclaim policy %q: there are %v", name, names)
 }
 
+// policyBatched says whether a policy works as one of the kernel's does.
+func policyBatched(name string) bool {
+	how, err := findPolicy(name)
+	return err == nil && how.batched
+}
+
 // NeedsFuture says whether the policy of the configuration asks Config.Future.
 func (c Config) NeedsFuture() bool {
 	how, err := findPolicy(c.Reclaim)

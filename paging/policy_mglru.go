@@ -279,7 +279,7 @@ func (l *mglruPolicy) lookAround(p uint32) {
 		}
 		for vpn := start; vpn < end; vpn++ {
 			q := ptePFN(tab.load(vpn))
-			if l.of(q) != 0 && tab.clearAccessed(vpn, q) {
+			if l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
 				l.put(generation(l.page(q).kind, l.max), q)
 			}
 		}

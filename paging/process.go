@@ -44,6 +44,7 @@ func (t *Task) Fork(pid, tid uint32, cpu int) *Task {
 	defer to.mu.Unlock()
 	child := t.machine.addTask(&Task{pid: pid, tid: tid, onCPU: cpu, space: to, proc: &process{threads: map[*Task]struct{}{}}}, t)
 	to.startBrk, to.brk = from.startBrk, from.brk
+	to.noHuge.Store(from.noHuge.Load())
 	var list vmaList
 	for _, v := range from.list() {
 		if v.flags&vmDontCopy == 0 {
@@ -67,6 +68,9 @@ func (t *Task) Fork(pid, tid uint32, cpu int) *Task {
 func (v *vma) forked() *vma {
 	n := v.clone()
 	n.flags &^= vmLock
+	if v.huge != nil { // what the parent has reserved is the parent's (hugetlb_dup_vma_private)
+		n.huge = &hugeVMA{pool: v.huge.pool}
+	}
 	switch {
 	case v.flags&vmWipeOnFork != 0:
 		n.anon.Store(nil)
@@ -86,6 +90,14 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 		defer src.unlock(t)
 		dst.lockSecond(t)
 		defer dst.unlockSecond(t)
+		if src.ptes == nil {
+			s.copyHugeTLB(to, src, dst)
+			return
+		}
+		if src.huge != 0 {
+			grown[rssAnon] += s.copyHuge(to, src, dst, base)
+			return
+		}
 		for vpn := max(base, v.first()); vpn < min(base+src.pages(), v.last()); vpn++ {
 			if src.load(vpn) == 0 {
 				continue
@@ -101,6 +113,9 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				grown[rssSwap]++
 			} else if f := s.machine.frames.at(ptePFN(e)); f.kind != frameZero {
 				f.mapcount.Add(1)
+				if b, ok := s.machine.frames.part(ptePFN(e)); ok {
+					b.refs.Add(1)
+				}
 				s.machine.memory.linkFork(ptePFN(e), s, to, vpn)
 				grown[f.kind.rss()]++
 			}
@@ -123,6 +138,7 @@ func (t *Task) Exec() {
 	}
 	old, fresh := t.space, t.machine.newSpace()
 	fresh.users.Add(1)
+	fresh.noHuge.Store(old.noHuge.Load()) // MMF_INIT_MASK
 	t.machine.tasksMu.Lock()
 	t.space = fresh
 	t.machine.tasksMu.Unlock()
@@ -193,6 +209,7 @@ func (s *Space) leave(t *Task, cause FlushCause) {
 	}
 	s.lock(t)
 	defer s.unlock(t)
+	s.machine.collapse.leave(s)
 	s.publish(vmaList{})
 	g := s.gather(t, cause)
 	g.whole = true

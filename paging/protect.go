@@ -76,7 +76,7 @@ func (s *Space) protect(g *gather, addr, end uint64, flags vmaFlags) Errno {
 			if n := (stop - addr) >> pageShift; now&vmWrite != 0 && !s.mayExpand(now, n) && s.mayExpand(v.flags, n) {
 				return ENOMEM
 			}
-			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve) == 0 {
+			if now&vmWrite != 0 && v.flags&(vmAccount|vmWrite|vmShared|vmNoReserve|vmHugeTLB) == 0 {
 				if !s.mayCommit((stop - addr) >> pageShift) {
 					return ENOMEM
 				}
@@ -105,6 +105,10 @@ func (s *Space) reprotect(g *gather, v *vma, start, end uint64) {
 	s.table.tables(start, end, func(base uint64, tab *table) {
 		tab.lock(g.task)
 		defer tab.unlock(g.task)
+		if tab.ptes == nil || tab.huge != 0 { // the mapping holds all of it, see splitEdges
+			s.reprotectLarge(g, v, tab, base)
+			return
+		}
 		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
 			old, now := tab.update(vpn, func(e uint64) uint64 { return s.reprotected(v, e) })
 			if needsFlush(old, now) {
@@ -119,6 +123,16 @@ func (s *Space) reprotected(v *vma, e uint64) uint64 {
 	if isSwap(e) {
 		return e // the fault that brings it back asks the mapping
 	}
+	n := s.permit(v, e)
+	if v.accessible() && v.flags&vmWrite != 0 && s.mayWrite(v, e) {
+		n |= pteW
+	}
+	return n
+}
+
+// permit is the entry with what the mapping permits but writes (pte_modify with
+// vm_page_prot).
+func (s *Space) permit(v *vma, e uint64) uint64 {
 	n := e &^ (pteP | pteNone | pteW | pteNX)
 	if !v.accessible() {
 		return n | pteNone | pteNX
@@ -126,9 +140,6 @@ func (s *Space) reprotected(v *vma, e uint64) uint64 {
 	n |= pteP
 	if v.flags&vmExec == 0 {
 		n |= s.machine.layout.nx
-	}
-	if v.flags&vmWrite != 0 && s.mayWrite(v, e) {
-		n |= pteW
 	}
 	return n
 }

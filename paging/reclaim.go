@@ -1,5 +1,7 @@
 package paging
 
+import "sync/atomic"
+
 // Reclaim: pages leave memory so that others can come (mm/vmscan.c:
 // try_to_free_mem_cgroup_pages, shrink_folio_list).
 
@@ -190,6 +192,9 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
 			continue
 		}
 		tab.lock(r.task)
+		if tab.ptes != nil && tab.huge != 0 { // TTU_SPLIT_HUGE_PMD
+			at.space.splitPage(r.task, tab, at.vpn&^(tab.pages()-1))
+		}
 		if e := tab.load(at.vpn); e&(pteP|pteNone) != 0 && ptePFN(e) == pfn && !tab.dead {
 			now := uint64(0)
 			if swap {
@@ -255,14 +260,14 @@ func (g *memory) young(pfn uint32) (refs int) {
 		return 0 // the policy has been told
 	}
 	i := g.info(pfn)
-	if at := i.at; at.space != nil && at.clearAccessed(pfn) {
+	if at := i.at; at.space != nil && g.clearAccessed(at.mapping, pfn) {
 		refs++
 	}
 	if len(g.shared) == 0 {
 		return refs
 	}
 	for _, at := range g.shared[pfn] {
-		if at.clearAccessed(pfn) {
+		if g.clearAccessed(at.mapping, pfn) {
 			refs++
 		}
 	}
@@ -271,13 +276,31 @@ func (g *memory) young(pfn uint32) (refs int) {
 
 // clearAccessed clears the accessed bit of an entry and says whether it was set.
 // The lock of the table is not needed: only this bit changes, by
-// compare-and-swap, as when the walker sets it.
-func (at mapping) clearAccessed(pfn uint32) bool {
+// compare-and-swap, as when the walker sets it. The bit of a huge page speaks for
+// each of its pages. Precondition: g.mu.
+func (g *memory) clearAccessed(at mapping, pfn uint32) bool {
 	tab := at.space.table.find(at.vpn)
 	if tab == nil {
 		return false
 	}
-	return tab.clearAccessed(at.vpn, pfn)
+	return g.clearYoung(tab, at.vpn, pfn)
+}
+
+func (g *memory) clearYoung(tab *table, vpn uint64, pfn uint32) bool {
+	young := tab.clearAccessed(vpn, pfn)
+	if atomic.LoadUint64(&tab.huge) == 0 {
+		return young
+	}
+	if young {
+		head := pfn - uint32(vpn&(tab.pages()-1))
+		for i := range uint32(tab.pages()) {
+			g.info(head + i).state |= pageYoung
+		}
+	}
+	i := g.info(pfn)
+	young = i.state&pageYoung != 0
+	i.state &^= pageYoung
+	return young
 }
 
 // OOMVictim is the task whose process the kernel kills when the group is out of

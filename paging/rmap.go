@@ -99,6 +99,9 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 		s.table.tables(start, end, func(base uint64, tab *table) {
 			tab.lock(t)
 			defer tab.unlock(t)
+			if tab.ptes == nil {
+				return // hugetlbfs has no write-back
+			}
 			for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
 				old, now := tab.update(vpn, func(e uint64) uint64 {
 					if isSwap(e) || s.machine.frames.at(ptePFN(e)).kind != frameFile {

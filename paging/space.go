@@ -23,6 +23,12 @@ type Space struct {
 	rss   rssCounter
 	users atomic.Int32 // tasks
 
+	holder  *Task        // mu: holds it for writing
+	huge    atomic.Int64 // transparent huge pages mapped, with those of zeros
+	hugetlb atomic.Int64 // bytes of pages of hugetlb mapped (hugetlb_usage)
+	scanned atomic.Bool  // on the list of the collapser
+	noHuge  atomic.Bool  // PR_SET_THP_DISABLE (MMF_DISABLE_THP)
+
 	cpus   atomic.Uint64 // CPUs that run it now (mm_cpumask)
 	tlbGen atomic.Uint64 // counts its flushes
 
@@ -135,6 +141,7 @@ func (s *Space) publish(l vmaList) { s.publishOver(s.list(), l) }
 func (s *Space) publishOver(old, l vmaList) {
 	s.hide(l)
 	s.machine.countCommit(old, l)
+	s.settleHuge(old, l)
 	s.countShmem(old, l)
 }
 
@@ -144,6 +151,7 @@ func (s *Space) publishOver(old, l vmaList) {
 func (s *Space) hide(l vmaList) {
 	s.mustLock()
 	s.vmas.Store(&l)
+	s.splitEdges(l)
 }
 
 // makeTable returns the leaf table of a page, counting what it had to make.
@@ -178,6 +186,17 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 	s.table.tables(start, end, func(base uint64, tab *table) {
 		tab.lock(g.task)
 		defer tab.unlock(g.task)
+		if tab.ptes == nil {
+			s.zapHugeTLB(g, tab, base, start, end)
+			return
+		}
+		if tab.huge != 0 {
+			if tab.holdsAll(base, start, end) {
+				gone[rssAnon] += s.zapHuge(g, tab, base)
+				return
+			}
+			s.split(g.task, tab, base)
+		}
 		if tab.used == 0 {
 			return
 		}
@@ -227,6 +246,9 @@ func (t *Task) unmapFrame(s *Space, vpn uint64, f *frame, e uint64) {
 	n := f.mapcount.Add(-1)
 	if invariants && n < 0 {
 		broken("frame %d has %d mappings", pfn, n)
+	}
+	if b, ok := s.machine.frames.part(pfn); ok {
+		b.refs.Add(-1)
 	}
 	if g := s.machine.memory; g != nil && g.unlink(pfn, s, vpn, e&pteD != 0) != 0 {
 		return

@@ -112,6 +112,9 @@ func (m *Machine) sole(f *frame, pfn uint32) bool {
 	if f.kind != frameAnon || f.mapcount.Load() != 1 {
 		return false
 	}
+	if b, ok := m.frames.part(pfn); ok && b.refs.Load() != 1 {
+		return false // do_wp_page asks for the references to the whole huge page
+	}
 	g := m.memory
 	if g == nil {
 		return true

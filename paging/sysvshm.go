@@ -125,8 +125,8 @@ func (s *Space) newSegment(a ShmArgs) (int32, Errno) {
 		return 0, EINVAL
 	case t.total+pages < t.total || t.total+pages > limit:
 		return 0, ENOSPC
-	case a.Flags&shmHugeTLB != 0 && a.ID < 0:
-		return 0, ENOMEM
+	case a.Flags&shmHugeTLB != 0 && m.pool(uint64(a.Flags)>>mapHugeShift&0x3f) == nil:
+		return 0, EINVAL
 	case a.Size > m.layout.fileMax: // __shmem_file_setup
 		return 0, EINVAL
 	case len(t.byID) >= shmMni:
@@ -141,6 +141,12 @@ func (s *Space) newSegment(a ShmArgs) (int32, Errno) {
 	seg := &segment{id: id, key: a.Key, pages: pages}
 	seg.file = &File{machine: m, shmem: true, sized: true, held: 1, segment: seg, path: fmt.Sprintf("/SYSV%08x (deleted)", uint32(a.Key))}
 	seg.file.size.Store(a.Size)
+	if a.Flags&shmHugeTLB != 0 {
+		if !seg.hugePages(m.pool(uint64(a.Flags)>>mapHugeShift&0x3f), a) {
+			return 0, ENOMEM
+		}
+		a.Flags |= shmNoReserve // its pages come from the pool, not from what may be promised
+	}
 	flags := vmaFlags(0)
 	if a.Flags&shmNoReserve != 0 && m.cfg.Overcommit != OvercommitNever {
 		flags = vmNoReserve
@@ -158,6 +164,19 @@ func (s *Space) newSegment(a ShmArgs) (int32, Errno) {
 		t.byKey[a.Key] = seg
 	}
 	return id, 0
+}
+
+// hugePages gives a segment pages of hugetlb (newseg: hugetlb_file_setup). false:
+// the pool is too small.
+func (seg *segment) hugePages(p *hugePool, a ShmArgs) bool {
+	m := seg.file.machine
+	size := alignUp(a.Size, PageSize<<p.shift)
+	held := seg.file
+	seg.file = m.newHugeFile(p, size, held.path)
+	seg.file.segment, seg.file.held = seg, 1
+	m.hugetlb.mu.Lock()
+	defer m.hugetlb.mu.Unlock()
+	return a.Flags&shmNoReserve != 0 || seg.file.reserve(0, size>>pageShift, a.ID >= 0)
 }
 
 // Shmrm removes a segment (shmctl with IPC_RMID): its key is free at once, and it
@@ -222,11 +241,12 @@ func (t *Task) Shmat(id int32, addr uint64, flags int, at uint64) (uint64, Errno
 		s.unlock(t)
 		return 0, EINVAL
 	}
-	addr, errno := s.mmap(t, pageUp(a.Len), a)
+	length, _ := a.length(t.machine)
+	addr, errno := s.mmap(t, length, a)
 	locked := s.defFlags&vmLocked != 0
 	s.unlock(t)
 	if errno == 0 && locked {
-		t.populate(addr, addr+pageUp(a.Len), false)
+		t.populate(addr, addr+length, false)
 	}
 	return addr, errno
 }

@@ -240,7 +240,9 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 			entry = t.entry(vpn)
 		}
 		if e, ok := walk(entry, a); ok {
-			if hit == tlbMiss {
+			if e&pteHuge != 0 {
+				c.tlb.insertLarge(entryClass(e), c.asid, vpn, a, entryTLB(e))
+			} else if hit == tlbMiss {
 				c.tlb.fill(c.asid, vpn, a, entryTLB(e))
 			} else {
 				c.tlb.insert(c.asid, vpn, a, entryTLB(e))

@@ -25,6 +25,7 @@ import (
 // TLBConfig is the geometry of the TLB of one CPU.
 type TLBConfig struct {
 	L1I, L1D, L2 TLBGeometry
+	Large        LargeTLB // zero = the default's
 }
 
 // TLBGeometry is the size of one level. Ways must divide Entries; the number
@@ -209,9 +210,13 @@ type tlb struct {
 	// it never leads to the other side.
 	words, stamps []uint64
 	hints         [2 * tlbHints]uint32
+
+	large    [2]largeTLB
+	anyLarge bool // a large page was ever there
 }
 
-func newTLB(c TLBConfig) *tlb {
+// newTLB makes a TLB for page tables whose tables are indexed by so many bits.
+func newTLB(c TLBConfig, bits uint) *tlb {
 	d, i := c.L1D.Entries, c.L1I.Entries
 	t := &tlb{words: make([]uint64, d+i), stamps: make([]uint64, d+i)}
 	t.l1[0] = newTLBLevel(c.L1D, t.words[:d], t.stamps[:d])
@@ -221,6 +226,7 @@ func newTLB(c TLBConfig) *tlb {
 		stamps = make([]uint64, c.L2.Entries)
 	}
 	t.l2 = newTLBLevel(c.L2, make([]uint64, c.L2.Entries), stamps)
+	t.large = newLargeTLB(c.large(), bits, &t.l2)
 	for h := range tlbHints {
 		t.hints[tlbHints+h] = uint32(d)
 	}
@@ -268,6 +274,11 @@ func (t *tlb) lookup(asid uint16, vpn uint64, a Access) tlbHit {
 	key := wordKey(asid, vpn)
 	i := l1.find(key)
 	if i < 0 {
+		if t.anyLarge {
+			if hit, ok := t.lookupLarge(asid, vpn, a); ok {
+				return hit
+			}
+		}
 		t.stats.l1Misses[s]++
 		j := t.l2.find(key)
 		if j < 0 {
@@ -322,8 +333,17 @@ func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int)
 
 func (t *tlb) levels() [3]*tlbLevel { return [3]*tlbLevel{&t.l1[0], &t.l1[1], &t.l2} }
 
+// allLevels are levels and those of large pages.
+func (t *tlb) allLevels() []*tlbLevel {
+	g, l := &t.large[1], &t.large[0]
+	return []*tlbLevel{&t.l1[0], &t.l1[1], &t.l2, &l.l1[0], &l.l1[1], &g.l1[0], &g.l1[1], g.l2}
+}
+
 // flushRange forgets the pages [start, end) of one address space.
 func (t *tlb) flushRange(asid uint16, start, end uint64) {
+	if t.anyLarge {
+		t.flushLarge(asid, start, end)
+	}
 	for _, l := range t.levels() {
 		if end-start <= 64 {
 			for vpn := start; vpn < end; vpn++ {
@@ -332,25 +352,36 @@ func (t *tlb) flushRange(asid uint16, start, end uint64) {
 			continue
 		}
 		l.removeIf(func(key uint64) bool {
-			return uint16(key) == asid && key>>wordVPNAt >= start && key>>wordVPNAt < end
+			return key&wordASID == uint64(asid) && key>>wordVPNAt >= start && key>>wordVPNAt < end
 		})
 	}
 }
 
 // flushASID forgets one address space.
 func (t *tlb) flushASID(asid uint16) {
+	gone := func(key uint64) bool { return key&wordASIDs == uint64(asid) }
 	for _, l := range t.levels() {
-		l.removeIf(func(key uint64) bool { return uint16(key) == asid })
+		l.removeIf(gone)
+	}
+	if t.anyLarge {
+		for _, l := range t.allLevels()[3:] {
+			l.removeIf(gone)
+		}
 	}
 }
 
 // each calls f for every entry of every level; the recount of Check uses it.
-func (t *tlb) each(f func(asid uint16, vpn uint64, e tlbEntry)) {
-	for _, l := range t.levels() {
+func (t *tlb) each(f func(asid uint16, class tlbClass, vpn uint64, e tlbEntry)) {
+	for _, l := range t.allLevels() {
 		for i, w := range l.words {
-			if w != 0 {
-				f(uint16(w&wordASID), w>>wordVPNAt, l.entry(i))
+			if w == 0 {
+				continue
 			}
+			class, vpn := tlbClass(w&wordASID>>wordClassAt), w>>wordVPNAt
+			if class != tlbSmall {
+				vpn <<= t.large[class-tlbLarge].shift
+			}
+			f(uint16(w&wordASIDs), class, vpn, l.entry(i))
 		}
 	}
 }

@@ -25,9 +25,23 @@ var tlbPresets = []struct {
 // entries of 12 ways for both.
 func DefaultTLB() TLBConfig { return tlbPresets[0].TLBConfig }
 
-// String is the geometry as ParseTLB reads it.
+// large is the geometry for large pages.
+func (c TLBConfig) large() LargeTLB {
+	if c.Large == (LargeTLB{}) {
+		return defaultLargeTLB
+	}
+	return c.Large
+}
+
+// String is the geometry as ParseTLB reads it; of large pages where it is not the
+// default's.
 func (c TLBConfig) String() string {
-	return fmt.Sprintf("l1i=%dx%d,l1d=%dx%d,l2=%dx%d", c.L1I.Entries, c.L1I.Ways, c.L1D.Entries, c.L1D.Ways, c.L2.Entries, c.L2.Ways)
+	s := fmt.Sprintf("l1i=%dx%d,l1d=%dx%d,l2=%dx%d", c.L1I.Entries, c.L1I.Ways, c.L1D.Entries, c.L1D.Ways, c.L2.Entries, c.L2.Ways)
+	if l := c.large(); l != defaultLargeTLB {
+		s += fmt.Sprintf(",l1i-2m=%dx%d,l1d-2m=%dx%d,l1-1g=%dx%d,l2-1g=%dx%d", l.L1I.Entries, l.L1I.Ways, l.L1D.Entries, l.L1D.Ways,
+			l.L1Giant.Entries, l.L1Giant.Ways, l.L2Giant.Entries, l.L2Giant.Ways)
+	}
+	return s
 }
 
 // ParseTLB reads the name of a preset or a geometry such as
@@ -40,7 +54,9 @@ func ParseTLB(s string) (TLBConfig, error) {
 		}
 	}
 	c := DefaultTLB()
-	levels := map[string]*TLBGeometry{"l1i": &c.L1I, "l1d": &c.L1D, "l2": &c.L2}
+	c.Large = defaultLargeTLB
+	levels := map[string]*TLBGeometry{"l1i": &c.L1I, "l1d": &c.L1D, "l2": &c.L2,
+		"l1i-2m": &c.Large.L1I, "l1d-2m": &c.Large.L1D, "l1-1g": &c.Large.L1Giant, "l2-1g": &c.Large.L2Giant}
 	for part := range strings.SplitSeq(s, ",") {
 		level, size, _ := strings.Cut(part, "=")
 		entries, ways, ok := strings.Cut(size, "x")
@@ -55,6 +71,9 @@ func ParseTLB(s string) (TLBConfig, error) {
 		if err != nil {
 			return TLBConfig{}, fmt.Errorf("%q: entries and ways must be numbers, as in l1d=64x4", part)
 		}
+	}
+	if c.Large == defaultLargeTLB {
+		c.Large = LargeTLB{}
 	}
 	return c, c.Validate()
 }
@@ -73,10 +92,11 @@ const maxTLBEntries = 1 << 20
 // Validate returns an error when a level has no entries, too many (2^20), or
 // ways that do not divide them.
 func (c TLBConfig) Validate() error {
+	large := c.large()
 	for _, l := range []struct {
 		name string
 		g    TLBGeometry
-	}{{"l1i", c.L1I}, {"l1d", c.L1D}, {"l2", c.L2}} {
+	}{{"l1i", c.L1I}, {"l1d", c.L1D}, {"l2", c.L2}, {"l1i-2m", large.L1I}, {"l1d-2m", large.L1D}, {"l1-1g", large.L1Giant}, {"l2-1g", large.L2Giant}} {
 		switch {
 		case l.g.Entries < 1 || l.g.Entries > maxTLBEntries:
 			return fmt.Errorf("TLB %s: %d entries, must be 1 to %d", l.name, l.g.Entries, maxTLBEntries)

@@ -25,7 +25,7 @@ func (t *tlb) look(asid uint16, vpn uint64, a Access) tlbHit {
 // Solved by hand: pages 0, 2, 4, 6 share set 0 of the L1 (2 sets), pages 0, 3, 6
 // set 0 of the L2 (3 sets).
 func TestTLBSetsAndLRU(t *testing.T) {
-	tl := newTLB(small)
+	tl := newTLB(small, 9)
 	for i, s := range []struct {
 		vpn  uint64
 		want tlbHit
@@ -55,7 +55,7 @@ func TestTLBSetsAndLRU(t *testing.T) {
 
 // Instructions and data have first levels of their own and share the second.
 func TestTLBSides(t *testing.T) {
-	tl := newTLB(small)
+	tl := newTLB(small, 9)
 	tl.look(1, 7, Read)
 	if got := tl.look(1, 7, Exec); got != tlbFound {
 		t.Errorf("a fetch after a read: %d, want a hit in the second level", got)
@@ -69,7 +69,7 @@ func TestTLBSides(t *testing.T) {
 // What an entry does not permit is a check of the page table, not a miss (Intel
 // SDM volume 3, 4.10.2.3, and 4.8 for the dirty flag).
 func TestTLBChecks(t *testing.T) {
-	tl := newTLB(small)
+	tl := newTLB(small, 9)
 	for _, c := range []struct {
 		flags tlbFlags
 		a     Access
@@ -93,7 +93,7 @@ func TestTLBChecks(t *testing.T) {
 
 func TestTLBFlush(t *testing.T) {
 	fill := func() *tlb {
-		tl := newTLB(TLBConfig{TLBGeometry{64, 4}, TLBGeometry{64, 4}, TLBGeometry{512, 4}})
+		tl := newTLB(TLBConfig{L1I: TLBGeometry{64, 4}, L1D: TLBGeometry{64, 4}, L2: TLBGeometry{512, 4}}, 9)
 		for vpn := range uint64(40) {
 			tl.look(1, vpn, Read)
 			tl.look(2, vpn, Exec)
@@ -102,7 +102,7 @@ func TestTLBFlush(t *testing.T) {
 	}
 	has := func(tl *tlb, asid uint16) (pages []uint64) {
 		seen := map[uint64]bool{}
-		tl.each(func(a uint16, vpn uint64, _ tlbEntry) {
+		tl.each(func(a uint16, _ tlbClass, vpn uint64, _ tlbEntry) {
 			if a == asid && !seen[vpn] {
 				seen[vpn] = true
 				pages = append(pages, vpn)
@@ -240,7 +240,7 @@ func (l *tlbLevel) turn(way int) (n int) {
 func TestTLBAgainstTwin(t *testing.T) {
 	for seed, config := range []TLBConfig{small, DefaultTLB(), {L1I: TLBGeometry{12, 4}, L1D: TLBGeometry{5, 1}, L2: TLBGeometry{48, 48}}, {L1I: TLBGeometry{4, 4}, L1D: TLBGeometry{4, 4}, L2: TLBGeometry{3 * 16, 16}}} {
 		rng := rand.New(rand.NewPCG(uint64(seed), 7))
-		fast := newTLB(config)
+		fast := newTLB(config, 9)
 		slow := &slowTLB{config: config}
 		for i := range slow.levels {
 			slow.levels[i] = map[uint64][]slowEntry{}

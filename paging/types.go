@@ -115,10 +115,17 @@ const (
 	Unshare                        // a page that the kernel pins became the mapping's own (do_wp_page)
 	SwapIn                         // the page was in swap (do_swap_page)
 	FaultGP                        // refused: not a canonical address; not a page fault for the processor
+	HugeZero                       // anonymous read: the huge zero page (do_huge_pmd_anonymous_page)
+	HugeDemand                     // anonymous: a zeroed huge page (do_huge_pmd_anonymous_page)
+	HugeReuse                      // write to a huge page with a sole owner: made writable (do_huge_pmd_wp_page)
+	HugeTLBFault                   // page of hugetlb (hugetlb_no_page)
+	HugeTLBCopy                    // write to a page of hugetlb that is shared: copied (hugetlb_wp)
+	HugeTLBReuse                   // write to a page of hugetlb with a sole owner (hugetlb_wp)
 	NumFaultKinds = iota
 )
 
-var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "swap_in", "not_canonical"}
+var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "swap_in", "not_canonical",
+	"huge_zero", "huge_demand_zero", "huge_reuse", "hugetlb", "hugetlb_copy", "hugetlb_reuse"}
 
 func (k FaultKind) String() string { return name(faultNames, int(k)) }
 
@@ -143,10 +150,12 @@ const (
 	FlushKmap         // the pool of kmap came round
 	FlushKmapLocal    // a CPU's own place for a frame of high memory was given up
 	FlushVunmap       // areas of vmalloc were given up
+	FlushSplit        // a huge page is mapped by small entries from now on
+	FlushCollapse     // small pages became a huge one
 	NumFlushCauses    = iota
 )
 
-var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "reclaim", "write_protect", "kmap", "kmap_local", "vunmap"}
+var flushNames = []string{"munmap", "mprotect", "mremap", "cow", "madvise", "fork", "exec", "exit", "context_switch", "truncate", "brk", "reclaim", "write_protect", "kmap", "kmap_local", "vunmap", "huge_split", "huge_collapse"}
 
 func (c FlushCause) String() string { return name(flushNames, int(c)) }
 

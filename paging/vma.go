@@ -30,6 +30,7 @@ const (
 	vmSpecial // vdso and vvar (VM_DONTEXPAND): never merged, resized or locked, no fault-around
 	vmPFNMap  // vvar (VM_PFNMAP): pages without a struct page
 	vmForeign // belongs to the recorder
+	vmHugeTLB // of pages of hugetlb
 
 	vmAccess = vmRead | vmWrite | vmExec
 	vmMayAll = vmMayRead | vmMayWrite | vmMayExec
@@ -47,9 +48,10 @@ func protFlags(p Prot) vmaFlags { return vmaFlags(p & protRWX) }
 type vma struct {
 	start, end uint64 // bytes
 	flags      vmaFlags
-	pgoff      uint64 // in pages: of the file, or of the original address of anonymous memory
-	file       *File  // nil for private anonymous memory
-	name       string // "[heap]", "[stack]", ... "" = by file, or [anon]
+	pgoff      uint64   // in pages: of the file, or of the original address of anonymous memory
+	file       *File    // nil for private anonymous memory
+	huge       *hugeVMA // of hugetlb, else nil
+	name       string   // "[heap]", "[stack]", ... "" = by file, or [anon]
 
 	// anon is the anon_vma: nil until the mapping is about to get its first
 	// anonymous page, then set once, under Space.mu (held for reading is
@@ -65,7 +67,7 @@ type anonVMA struct {
 
 // clone returns a copy that may be changed until it is published.
 func (v *vma) clone() *vma {
-	n := &vma{start: v.start, end: v.end, flags: v.flags, pgoff: v.pgoff, file: v.file, name: v.name}
+	n := &vma{start: v.start, end: v.end, flags: v.flags, pgoff: v.pgoff, file: v.file, huge: v.huge, name: v.name}
 	n.anon.Store(v.anon.Load())
 	return n
 }

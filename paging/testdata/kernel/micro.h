@@ -64,6 +64,16 @@ static void end(const char *name)
 		die("write");
 }
 
+/* value prints a number that is no count of faults: an errno, or a size. */
+static inline void value(const char *name, long n)
+{
+	char line[100];
+	int len = snprintf(line, sizeof(line), "%s %ld\n", name, n);
+
+	if (write(1, line, len) != len)
+		die("write");
+}
+
 /* warm touches what begin and end use. */
 static void warm(void)
 {
@@ -98,7 +108,9 @@ struct step {
 /* run_all runs every case three times, each time in a new process. */
 static int run_all(const struct step *cases, int n)
 {
+#ifndef HUGE
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+#endif
 	for (int i = 0; i < n; i++)
 		for (int r = 0; r < 3; r++) {
 			int status;
