@@ -13,11 +13,11 @@ import (
 
 // What khugepaged is set to (/sys/kernel/mm/transparent_hugepage/khugepaged).
 const (
-	scanSleep     = 10_000_000_000 // ns between scans (scan_sleep_millisecs)
-	scanBlocks    = 8              // huge pages' worth of small pages looked at in a scan (pages_to_scan)
-	scanNone      = 1              // small pages that may not be missing, of all (max_ptes_none is one fewer than all)
-	scanSwapPart  = 8              // an eighth may be in swap (max_ptes_swap)
-	scanSharePart = 2              // half may be shared (max_ptes_shared)
+	scanBlocks    = 8       // huge pages' worth of small pages looked at in a scan (pages_to_scan)
+	maxScans      = 1 << 10 // in a leap of time: more find nothing new, as no task runs meanwhile
+	scanNone      = 1       // small pages that may not be missing, of all (max_ptes_none is one fewer than all)
+	scanSwapPart  = 8       // an eighth may be in swap (max_ptes_swap)
+	scanSharePart = 2       // half may be shared (max_ptes_shared)
 )
 
 // collapser is the background scan: a list of address spaces that got a huge page
@@ -60,17 +60,18 @@ func (c *collapser) leave(s *Space) {
 }
 
 // Pass lets the time of the machine go on to ns: what happens in the background
-// happens, which is the collapse of small pages every 10 seconds. Call it while no
-// task runs.
+// happens, which is the collapse of small pages every Config.CollapseEvery. Call it
+// while no task runs.
 func (m *Machine) Pass(ns uint64) {
 	c := &m.collapse
-	if m.cfg.THP == THPNever || ns < c.passed+scanSleep {
+	every := uint64(m.cfg.CollapseEvery)
+	if m.cfg.THP == THPNever || ns < c.passed+every {
 		return
 	}
-	n := (ns - c.passed) / scanSleep
-	c.passed += n * scanSleep
+	n := (ns - c.passed) / every
+	c.passed += n * every
 	t := m.kernelTask()
-	for ; n > 0 && c.scan(t); n-- {
+	for n = min(n, maxScans); n > 0 && c.scan(t); n-- {
 	}
 	m.retire(t)
 }

@@ -3,6 +3,7 @@ package paging
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // Config configures a Machine. Start from DefaultConfig.
@@ -34,8 +35,9 @@ type Config struct {
 	// OvercommitRatio is the percentage of RAM that may be promised with
 	// OvercommitNever (vm.overcommit_ratio).
 	OvercommitRatio uint64
-	THP             THP  // transparent huge pages (/sys/kernel/mm/transparent_hugepage/enabled)
-	NoHugeZero      bool // no huge zero page (use_zero_page is 0)
+	THP             THP           // transparent huge pages (/sys/kernel/mm/transparent_hugepage/enabled)
+	CollapseEvery   time.Duration // between two scans for small pages that become a huge one (khugepaged/scan_sleep_millisecs)
+	NoHugeZero      bool          // no huge zero page (use_zero_page is 0)
 	// HugePages and GiantPages are the pools of hugetlb: pages of 2 MiB (4 MiB with
 	// 2 levels) and of 1 GiB (nr_hugepages). HugeOvercommit is how many more of 2 MiB
 	// are made when the pool is empty (nr_overcommit_hugepages).
@@ -103,7 +105,7 @@ const maxCPUs = 64
 func DefaultConfig() Config {
 	return Config{Profile: "linux-6.1", Levels: 4, CPUs: 4, TLB: DefaultTLB(), FaultAround: defaultFaultAround,
 		StackLimit: 8 << 20, AddressLimit: NoLimit, DataLimit: NoLimit, LockedLimit: 8 << 20,
-		RAM: NoLimit, OvercommitRatio: 50}
+		RAM: NoLimit, OvercommitRatio: 50, CollapseEvery: 10 * time.Second}
 }
 
 const defaultFaultAround = 64 << 10 // fault_around_bytes

@@ -41,6 +41,10 @@
 //     debugger, core dumps; the vsyscall page.
 //   - Shared memory (shmem.go): behind shared anonymous mappings, tmpfs and memfd,
 //     and System V segments with shmget, shmat, shmdt and removal (sysvshm.go).
+//   - Transparent huge pages (thp.go) at the first fault, split when a part of them
+//     changes, collapsed by a background scan or MADV_COLLAPSE (collapse.go).
+//   - Pages of hugetlb (hugetlb.go, hugetlb_pool.go, hugetlb_map.go) of 2 MiB, 4 MiB
+//     and 1 GiB, with reservations, surplus and SIGBUS when the pool is empty.
 //   - The page cache, warm or cold; a cold one with read-ahead (file.go,
 //     readahead.go); truncation, holes, write-back (rmap.go).
 //   - Resident memory by kind for each process, page-table memory, peaks.
@@ -50,22 +54,21 @@
 //     and faults at every size of memory at once (levels.go).
 //   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
 //     memory, thread stacks in vmalloc areas with their lazy flush.
-//   - For each CPU a TLB of two levels, tagged by ASID (tlb.go, cpu.go), and
-//     every flush by cause, scope and the CPUs it went to (flush.go, gather.go).
+//   - For each CPU a TLB of two levels with entries of their own for large pages,
+//     tagged by ASID (tlb.go, tlb_large.go, cpu.go), and every flush by cause, scope and the CPUs it went to (flush.go, gather.go).
 //
 // Machine.Check recounts all of it.
 //
 // # Not covered
 //
-// Writeback by age; huge pages, transparent or
-// hugetlb; NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
+// Writeback by age; NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
 // and kernel threads; page-walk caches; time.
 //
 // # Concurrency
 //
 // One goroutine uses a [Task] at a time; different tasks, also of one address
 // space, may run at once. [Machine] and [File] are safe for concurrent use but
-// for Machine.Stats and Machine.Check, which want quiet.
+// for Machine.Stats, Machine.Pass and Machine.Check, which want quiet.
 //
 // The tree of locks, outermost first; a goroutine takes them downwards only.
 // Builds with the tag invariants, and with the race detector, check the order
@@ -80,8 +83,11 @@
 //	          table.mu      entries of one leaf table (split page-table lock)
 //	            table.mu    of the other table, in fork and mremap
 //	              memory.mu, File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
-//	              framePool.mu, kernelMaps.mu, cpu.queueMu: nothing but framePool.mu and
-//	              cpu.queueMu is taken under them, and Machine.filesMu under Machine.shmemMu
+//	              hugePools.mu, framePool.mu, kernelMaps.mu, cpu.queueMu: nothing but
+//	              framePool.mu and cpu.queueMu is taken under them, and Machine.filesMu
+//	              and hugePools.mu under Machine.shmemMu
+//
+// collapser.mu is innermost, but in Machine.Pass, which wants quiet.
 //
 // What has no lock: a list of mappings and all in it but the anon_vma is
 // immutable, and published by an atomic pointer. A walk reads directories and
@@ -163,12 +169,9 @@
 //     open for reading and writing: EACCES of file modes, sealing and noexec do
 //     not occur.
 //
-//   - Differs from Linux: anonymous MAP_HUGETLB finds an empty pool (ENOMEM);
-//     where a recorded program got an address it gets ordinary pages there.
-//
-//   - Differs from Linux: MADV_COLLAPSE, MADV_HUGEPAGE and
-//     MADV_MERGEABLE do nothing but split mappings where their flags do. Without a
-//     limit and swap MADV_PAGEOUT does nothing, and after MADV_FREE pages stay.
+//   - Differs from Linux: MADV_MERGEABLE does nothing but split mappings where its
+//     flag does. Without a limit and swap MADV_PAGEOUT does nothing, and after
+//     MADV_FREE pages stay.
 //
 //   - Differs from Linux: a call that is refused with ENOMEM at vm.max_map_count
 //     leaves the mappings as they were; the kernel may leave the first of two
@@ -193,6 +196,27 @@
 //     there is no fault-around, no read-ahead of files or swap.
 //   - Differs from Linux: the window of swap read-ahead is 8 pages and does not
 //     adapt.
+//
+// Large pages:
+//
+//   - Differs from Linux: of files and shared memory none are huge (shmem_enabled is
+//     never). The pages of a huge page that lost their mappings are free at once; the
+//     kernel keeps them until the rest goes or memory is short (deferred_split_folio).
+//   - Differs from Linux: there is always a free huge page where there are frames
+//     enough; memory does not fragment but in that frames of split huge pages are
+//     put together again only when whole blocks of them are free.
+//   - Differs from Linux: with "always" a fault does not make room under a limit for
+//     a huge page, and takes a small one; with MADV_HUGEPAGE it makes room once. Each
+//     page of a huge page has its own place in the lists of a policy; the first that
+//     leaves splits the mapping.
+//   - Differs from Linux: the scan of khugepaged is over when it has looked at 8 places
+//     (pages_to_scan 4096), however many it passed over; its max_ptes_none, _swap and
+//     _shared are the defaults. It does not collapse files.
+//   - Differs from Linux: mremap and remap_file_pages do not know the sharing of page
+//     tables of hugetlb (CONFIG_ARCH_WANT_HUGE_PMD_SHARE), and hugetlbfs has no
+//     sub-pools (min_size); recorded mappings make a pool grow.
+//   - Entries of large pages have ways of their own in the first level of a TLB, as
+//     in Skylake; see tlb_large.go.
 //
 // Placement:
 //
@@ -246,7 +270,9 @@
 // # Agreement with a live kernel
 //
 // TestAgainstKernel runs the programs of testdata/kernel (73 cases) natively and
-// on the model. On a 6.18 kernel all agree to the fault but these:
+// on the model; TestTHPAgainstKernel and TestHugeTLBAgainstKernel do with 112 cases of
+// large pages, counts of huge pages, pools and errors among them. On a 6.18 kernel
+// all agree to the fault but these:
 //
 //   - private_write_after_truncate, one fault less: the first fault behind the
 //     truncated part is a major one there.
@@ -254,6 +280,15 @@
 //     6.2 mprotect makes private pages writable that are exclusive but clean
 //     (can_change_private_pte_writable); 6.1 wants them dirty
 //     (can_change_pte_writable), so every page faults once more.
+//   - thp_mprotect_write and thp_mprotect_part_write, for the same reason: 6.3 makes
+//     huge pages writable as well, and a split leaves entries clean.
+//   - thp_zero_page_written: since 6.13 a write to the huge zero page gets a huge page
+//     where 6.1 splits it.
+//   - thp_dontneed_write and thp_dontneed_huge: since 6.14 MADV_DONTNEED frees the
+//     tables that it leaves empty, so that a huge page fits again.
+//   - hugetlb_dontneed_reserved, hugetlb_memfd_cut_reserved: since 6.9 a page that is
+//     unmapped is reserved again for the process that made the mapping.
+//   - hugetlb_fixed_part_errno: EINVAL there, ENOMEM of every failed unmapping in 6.1.
 //   - stack_growth may be one page off: where the stack pointer stands at the
 //     start of the case is not controlled.
 //

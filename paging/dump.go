@@ -11,6 +11,7 @@ import (
 //	PTE 0x10000000 -                              nothing there
 //	PTE 0x10001000 frame 3 anon 2 PW-AD-          a frame, what it holds, how many entries map it, and bits
 //	PTE 0x10002000 frame zero P--A--              the zero page
+//	PMD 0x10200000 frame 512 anon 1 PW-ADE        a large page, by its first frame (PUD: 1 GiB)
 //	PTE 0x10003000 swap 3 E                       a page in swap
 //
 // The bits are P present (N: there, but no access is permitted), W writable, X
@@ -99,6 +100,12 @@ func (t *Task) Dump() string {
 	for _, v := range t.space.list() {
 		b.WriteString(v.describe() + "\n")
 		t.space.table.tables(v.first(), v.last(), func(base uint64, tab *table) {
+			if e := tab.huge; e != 0 {
+				fmt.Fprintf(&b, "%s %#x %s\n", entryClass(e), base<<pageShift, t.machine.DescribeEntry(e))
+			}
+			if tab.ptes == nil || tab.huge != 0 {
+				return
+			}
 			for vpn := max(base, v.first()); vpn < min(base+tab.pages(), v.last()); vpn++ {
 				if e := tab.load(vpn); e != 0 {
 					fmt.Fprintf(&b, "PTE %#x %s\n", vpn<<pageShift, t.machine.DescribeEntry(e))

@@ -57,8 +57,8 @@ func (f *FaultInfo) Explain() []string {
 	return []string{
 		mapping,
 		"path " + strings.Join(path, " -> "),
-		fmt.Sprintf("before PTE %#x %s", f.Addr, m.describeEntry(f.Before, f.beforeMaps)),
-		fmt.Sprintf("after  PTE %#x %s", f.Addr, m.DescribeEntry(f.After)),
+		fmt.Sprintf("before %v %#x %s", entryClass(f.Before), f.Addr, m.describeEntry(f.Before, f.beforeMaps)),
+		fmt.Sprintf("after  %v %#x %s", entryClass(f.After), f.Addr, m.DescribeEntry(f.After)),
 		fmt.Sprintf("%v, %v, %d %s made present", f.Outcome, f.Kind, f.Pages, entries),
 	}
 }

@@ -39,8 +39,7 @@ type advice struct {
 }
 
 // advices is the table of what madvise_vma_behavior knows. A row without an
-// effect is advice without effect on what the model counts: huge pages are not
-// modelled, so COLLAPSE finds nothing to do.
+// effect is advice without effect on what the model counts.
 var advices = map[int]advice{
 	madvNormal:        {clear: vmRandRead | vmSeqRead},
 	madvRandom:        {set: vmRandRead, clear: vmSeqRead},

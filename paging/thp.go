@@ -3,6 +3,7 @@ package paging
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Transparent huge pages: anonymous memory that gets a huge page with the first
@@ -59,6 +60,8 @@ func (c Config) validateHuge(p profile) error {
 	case c.THP == THPNever:
 	case !p.thp:
 		return fmt.Errorf("transparent huge pages: %s has none (they came with 2.6.38)", p.name)
+	case c.CollapseEvery < time.Microsecond:
+		return fmt.Errorf("a scan for huge pages every %v: the least is 1us", c.CollapseEvery)
 	case c.Stack != nil:
 		return fmt.Errorf("transparent huge pages: faults at every size of memory are only known for small ones")
 	case (c.Memory > 0 || c.ReclaimExact) && !policyBatched(c.Reclaim):

@@ -15,6 +15,9 @@ const (
 	tlbGiant
 )
 
+// String is the level of the table whose entries map pages of the size.
+func (c tlbClass) String() string { return name([]string{"PTE", "PMD", "PUD"}, int(c)) }
+
 // A word tells the size of its page by bits that ASIDs leave free; its page number
 // counts pages of that size.
 const (

@@ -33,9 +33,11 @@ func (e *engine) event(ev *trace.Event) error {
 		e.lost.add(ev, e.accesses)
 	case trace.KindTruth:
 		e.truth(ev.Truth())
-	case trace.KindTime, trace.KindFault:
-		// Time serves people. A Fault is what the live kernel did, not what
-		// the program asked for.
+	case trace.KindTime:
+		e.clock.told = true
+		e.pass(ev.Time().NS)
+	case trace.KindFault:
+		// What the live kernel did, not what the program asked for.
 	default:
 		return fmt.Errorf("%w: record kind %d", trace.ErrVersion, ev.Kind)
 	}
@@ -251,7 +253,7 @@ func (e *engine) syscall(tid uint32, s trace.Syscall) error {
 		return nil
 	}
 	e.agree.ignore(trace.SyscallName(s.ABI, s.Nr))
-	if follow, ok := descriptorCalls[key]; ok && !isErrno(s.Ret) {
+	if follow, ok := followedCalls[key]; ok && !isErrno(s.Ret) {
 		return follow(e, th.proc, &s)
 	}
 	return nil

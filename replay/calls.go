@@ -111,8 +111,8 @@ func applyMprotect(e *engine, th *thread, s *trace.Syscall) uint64 {
 func applyMadvise(e *engine, th *thread, s *trace.Syscall) uint64 {
 	const hugePage = 14 // MADV_HUGEPAGE
 	advice := int(int32(s.Args[2]))
-	if advice == hugePage {
-		e.warnings.once("madvise(MADV_HUGEPAGE): huge pages are not modelled, the advised memory is mapped page by page")
+	if c := e.machine.Config(); advice == hugePage && c.THP == paging.THPNever {
+		e.warnings.once("madvise(MADV_HUGEPAGE): the advised memory is mapped page by page; --thp madvise gives it huge pages")
 	}
 	return raw(th.task.Madvise(s.Args[0], s.Args[1], advice))
 }

@@ -40,7 +40,6 @@ func applyOldMmap(e *engine, th *thread, s *trace.Syscall) uint64 {
 // Flags of mmap(2) and mremap(2).
 const (
 	mapAnonymous  = 0x20
-	mapHugeTLB    = 0x40000
 	mremapMayMove = 1
 )
 
@@ -62,9 +61,6 @@ func mmap(e *engine, th *thread, args [6]uint64, offset, recorded uint64) uint64
 		if m.File == nil {
 			return raw(paging.EBADF)
 		}
-	}
-	if args[3]&mapHugeTLB != 0 && e.imposed && !failed {
-		e.warnings.once("mmap with MAP_HUGETLB: huge pages are not modelled, the memory is mapped page by page")
 	}
 	if e.imposed && failed {
 		return probe(th, m)

@@ -88,6 +88,9 @@ func followMemfd(e *engine, p *process, s *trace.Syscall) error {
 		return nil
 	}
 	e.memfds++
+	if f := e.hugeMemfd(s.Args[1]); f != nil {
+		return e.openDescriptor(p, int32(s.Ret), f)
+	}
 	return e.openDescriptor(p, int32(s.Ret), e.machine.SharedFile(devMemfd, e.memfds, 0, "/memfd: (deleted)"))
 }
 

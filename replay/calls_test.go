@@ -40,6 +40,7 @@ var callNumbers = []struct {
 	{"close", 3, 6, 57},
 	{"close_range", 436, 436, 436},
 	{"dup", 32, 41, 23},
+	{"prctl", 157, 172, 0},
 	{"dup2", 33, 63, 0},
 	{"dup3", 292, 330, 24},
 	{"fcntl", 72, 55, 25},
@@ -59,7 +60,7 @@ func TestCallNumbers(t *testing.T) {
 	for key, c := range calls {
 		got[key] = c.name
 	}
-	for key := range descriptorCalls {
+	for key := range followedCalls {
 		got[key] = trace.SyscallName(key.abi, key.nr)
 	}
 	for key, name := range want {

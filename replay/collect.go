@@ -80,6 +80,10 @@ func (e *engine) config() result.Config {
 		ZeroPage: !c.NoZeroPage, HighMem: c.HighMem, Compat: c.Compat, BottomUp: c.BottomUp, Vsyscall: c.Vsyscall.String(),
 		Overcommit: c.Overcommit.String(), OvercommitRatio: c.OvercommitRatio, RAMBytes: c.RAM,
 		AddressLimitBytes: c.AddressLimit, DataLimitBytes: c.DataLimit, StackLimitBytes: c.StackLimit, LockedLimitBytes: c.LockedLimit}
+	out.THP, out.HugePages, out.HugeOvercommit, out.GiantPages = c.THP.String(), c.HugePages, c.HugeOvercommit, c.GiantPages
+	if c.THP != paging.THPNever {
+		out.CollapseEveryNS = uint64(c.CollapseEvery)
+	}
 	if c.Memory != 0 || c.Swap != 0 {
 		out.MemoryBytes, out.SwapBytes, out.SwapDevice = c.Memory, c.Swap, c.SwapDevice.String()
 		out.Reclaim, out.ReclaimExact = e.machine.Policy()
@@ -106,6 +110,7 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 	t.Kernel = result.Kernel{Kmaps: k.Kmaps, KmapWraps: k.KmapWraps, KmapLocals: k.KmapLocals,
 		StacksMade: k.StacksMade, StacksReused: k.StacksReused, StacksFreed: k.StacksFreed, StackPeakBytes: k.PeakBytes,
 		Purges: k.Purges, PageTableBytes: k.PageTableBytes}
+	t.Huge = largePages(s)
 	e.pressure(&t, s)
 	f := &t.TLB.Flushes
 	f.Causes = map[string]uint64{}

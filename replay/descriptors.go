@@ -78,14 +78,16 @@ func (e *engine) dropDescriptors(t *descriptorTable) {
 	}
 }
 
-// descriptorCalls is the table of the calls that close or copy descriptors, or
-// change the file behind one; they are followed when the recording says that they succeeded.
-var descriptorCalls = byNumber(map[string]func(e *engine, p *process, s *trace.Syscall) error{
+// followedCalls is the table of the calls that close or copy descriptors, change the
+// file behind one, or switch huge pages off; they are followed when the recording
+// says that they succeeded.
+var followedCalls = byNumber(map[string]func(e *engine, p *process, s *trace.Syscall) error{
 	"close": func(e *engine, p *process, s *trace.Syscall) error {
 		e.closeDescriptor(p, int32(s.Args[0]))
 		return nil
 	},
 	"close_range":  followCloseRange,
+	"prctl":        followPrctl,
 	"memfd_create": followMemfd,
 	"ftruncate":    followTruncate,
 	"ftruncate64":  followTruncate64,

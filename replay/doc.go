@@ -77,12 +77,19 @@
 // that write made are not known. Of shmctl only IPC_RMID acts. The one system
 // call ipc of i386 that stood for all of these before Linux 5.1 is not followed.
 //
+// # Large pages
+//
+// With transparent huge pages time passes: small pages become huge ones in the
+// background at times of the Time records, or, in a trace without any, of one ns for
+// each access. A recorded mapping of hugetlb that the pool has no room for makes
+// the pool grow, which the result tells. prctl is followed for PR_SET_THP_DISABLE.
+//
 // # What is not acted on
 //
-// Time and Fault records. Truth records only stand in the result, beside what
+// Fault records. Truth records only stand in the result, beside what
 // the model had at that point. System calls outside of calls.go are counted by
 // name; those among them that change memory make a warning (unmodelled), and so
-// does memory that was asked for in huge pages. Close-on-exec: after exec a
+// does memory that was asked for in huge pages without --thp. Close-on-exec: after exec a
 // process keeps its descriptors until they are closed or named again.
 //
 // # Order and cost

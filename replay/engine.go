@@ -74,6 +74,7 @@ type engine struct {
 	chunk    []paging.Ref
 
 	timeline *timeline
+	clock    clock
 	mappings *mappings
 	agree    agreement
 	marks    []result.Mark
@@ -148,6 +149,7 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		unknown:  map[uint64]*unknownFile{},
 		chunk:    make([]paging.Ref, 0, chunkRefs),
 		timeline: newTimeline(opts.Buckets),
+		clock:    newClock(opts.Model),
 		mappings: newMappings(lim.rows),
 		agree:    newAgreement(lim.ignored),
 		names:    names{limit: lim.names},
@@ -245,6 +247,7 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 		if bad && done == len(e.chunk) && !th.proc.dead {
 			return fmt.Errorf("%w: the reference to page %#x does not count its first access", trace.ErrCorrupt, refs[0].VPN)
 		}
+		e.tick()
 		if e.accesses >= e.timeline.boundary {
 			e.timeline.snapshot(e.accesses, e.machine.Stats(), len(e.threads))
 		}
@@ -273,6 +276,9 @@ func (s *sum) add(r *trace.Ref) {
 // reference after them is not a valid one.
 func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
 	room := e.timeline.boundary - e.accesses
+	if e.clock.step != 0 {
+		room = min(room, e.clock.next-e.accesses)
+	}
 	n := min(len(refs), chunkRefs)
 	if e.opts.Explain != nil || e.opts.Frames != nil {
 		n = 1 // so that a fault can be told by the number of its record

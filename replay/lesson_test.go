@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -24,7 +25,8 @@ import (
 // TestLessons runs the lessons of testdata: txtar archives of text traces and
 // of what the replay must count. For each NAME.trace there is a NAME.want. The
 // first line of a trace may be "#options" with levels=, cpus=, cache=, around=, tlb=,
-// kernel=, overcommit=, ram= (bytes), highmem= (0 or 1) and buckets=; "# vmtrace text 1" is put before it.
+// kernel=, overcommit=, ram= (bytes), highmem= (0 or 1), thp=, khugepaged=, hugepages=,
+// hugepages-1g= and buckets=; "# vmtrace text 1" is put before it.
 //
 // A line of NAME.want is a dotted path into the JSON of the result (a leading
 // "totals." may be left out) and its value, or
@@ -131,6 +133,14 @@ func lessonOptions(t *testing.T, text string) Options {
 			opts.Buckets = n
 		case "cache":
 			opts.Model.Cache, err = paging.ParseCacheState(value)
+		case "thp":
+			opts.Model.THP, err = paging.ParseTHP(value)
+		case "khugepaged":
+			opts.Model.CollapseEvery, err = time.ParseDuration(value)
+		case "hugepages":
+			opts.Model.HugePages = uint64(n)
+		case "hugepages-1g":
+			opts.Model.GiantPages = uint64(n)
 		case "tlb":
 			opts.Model.TLB, err = paging.ParseTLB(value)
 		default:
@@ -354,7 +364,7 @@ func TestEveryCallHasALesson(t *testing.T) {
 	all := strings.Join(lessonTexts(t), "\n")
 	var keys []callKey
 	keys = slices.AppendSeq(keys, maps.Keys(calls))
-	keys = slices.AppendSeq(keys, maps.Keys(descriptorCalls))
+	keys = slices.AppendSeq(keys, maps.Keys(followedCalls))
 	for _, key := range keys {
 		name := trace.SyscallName(key.abi, key.nr)
 		if !strings.Contains(all, "syscall "+name+"(") && !strings.Contains(all, "syscall i386:"+name+"(") {

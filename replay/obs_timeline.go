@@ -82,6 +82,7 @@ func quantities() []quantity {
 		{"rss.file", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.File }},
 		{"rss.shmem", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.Shmem }},
 		{"rss.swap", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.RSS.Swap }},
+		{"huge", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.HugeBytes }},
 		{"page_tables", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.PageTableBytes }},
 		{"tlb.lookups", "lookups", result.Count, func(s *paging.Stats) uint64 { return s.TLB.Lookups() }},
 		{"memory.charged", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.Memory }},

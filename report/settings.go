@@ -37,6 +37,12 @@ func settings(run *result.Run) []setting {
 		}
 	}
 	add("frames of programs", when(c.HighMem, "high memory"))
+	if c.THP != "" && c.THP != "never" {
+		add("transparent huge pages", c.THP+", collapse every "+Nanoseconds(c.CollapseEveryNS))
+	}
+	if n := c.HugePages + c.GiantPages; n > 0 {
+		add("pools of hugetlb", fmt.Sprintf("%d pages, %d more on demand, %d of 1 GiB", c.HugePages, c.HugeOvercommit, c.GiantPages))
+	}
 	add("vsyscall page", c.Vsyscall)
 	add("overcommit", overcommitInWords(c))
 	for _, l := range []struct {

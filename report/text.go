@@ -41,6 +41,12 @@ func Text(w io.Writer, run *result.Run) error {
 	if f.Total > 0 {
 		row("  scope", "", "%s full, %s of ranges (%s), %s", Count(f.Full), Count(f.Ranged), plural(f.Pages, "page", "pages"), plural(f.IPIs, "IPI", "IPIs"))
 	}
+	if h := &t.Huge; h.FaultAlloc+h.ZeroMapped+h.Collapsed > 0 {
+		row("huge pages", Count(h.FaultAlloc+h.Collapsed), "%s by faults, %s collapsed; %s split; most %s", Count(h.FaultAlloc), Count(h.Collapsed), plural(h.SplitPMD, "mapping", "mappings"), Bytes(h.PeakBytes))
+	}
+	for _, p := range t.Huge.Pools {
+		row("hugetlb "+Bytes(p.PageBytes), Count(p.PeakUsed), "of %s at most in use; %s refused", plural(p.Pages, "page", "pages"), plural(p.Denied, "fault", "faults"))
+	}
 	if k := &t.Kernel; k.StacksMade+k.KmapLocals+k.Kmaps > 0 {
 		row("kernel maps", Count(k.StacksMade+k.KmapLocals+k.Kmaps), "%s (%s used again), %s of high memory", plural(k.StacksMade, "thread stack", "thread stacks"), Count(k.StacksReused), plural(k.KmapLocals+k.Kmaps, "mapping", "mappings"))
 	}

@@ -26,6 +26,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	zero := fs.Bool("zero-page", true, "reads of fresh anonymous memory map the shared zero page; =false for kernels that have none")
 	locking := fs.String("locking", c.Locking.String(), "page-table `locks`: per-table, global or mm")
 	memory := memoryFlags(fs, &c)
+	huge := hugeFlags(fs, &c)
 	fs.BoolVar(&c.BottomUp, "bottom-up", false, "place mappings upwards, as with vm.legacy_va_layout")
 	vsyscall := fs.String("vsyscall", c.Vsyscall.String(), "what programs may do with the vsyscall `page`: xonly, emulate (it can be read too) or none")
 	fs.BoolVar(&c.Compat, "compat", false, "give programs the addresses of 32-bit processes of a 64-bit kernel")
@@ -60,6 +61,9 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		}
 		c.FaultAround, c.NoZeroPage = uint64(*around), !*zero
 		if err = memory(fs.Changed("page-cache")); err != nil {
+			return replay.Options{}, err
+		}
+		if err := huge(); err != nil {
 			return replay.Options{}, err
 		}
 		if err := limits(); err != nil {

@@ -55,6 +55,12 @@ type Config struct {
 	Reclaim          string `json:"reclaim,omitempty"`       // policy, where there is a limit or swap
 	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
 
+	THP             string `json:"thp"`                            // transparent huge pages: never, madvise or always
+	CollapseEveryNS uint64 `json:"collapse_every_ns,omitempty"`    // between two scans for small pages that become a huge one
+	HugePages       uint64 `json:"hugepages,omitempty"`            // pages in the pool of hugetlb of 2 MiB (4 MiB with 2 levels)
+	HugeOvercommit  uint64 `json:"hugepages_overcommit,omitempty"` // pages that pool may grow by
+	GiantPages      uint64 `json:"hugepages_1g,omitempty"`         // pages in the pool of 1 GiB
+
 	// Limits of a process (setrlimit(2)) in bytes; 2^64-1 = no limit.
 	AddressLimitBytes uint64 `json:"address_limit_bytes"` // RLIMIT_AS
 	DataLimitBytes    uint64 `json:"data_limit_bytes"`    // RLIMIT_DATA
@@ -72,6 +78,7 @@ type Totals struct {
 	PageTableBytes uint64  `json:"page_table_bytes"` // peak, all processes
 	Commit         Commit  `json:"commit"`
 	TLB            TLB     `json:"tlb"`
+	Huge           Huge    `json:"huge"`
 	Kernel         Kernel  `json:"kernel"`
 	Reclaim        Reclaim `json:"reclaim"`
 	Swap           Swap    `json:"swap"`
@@ -128,6 +135,30 @@ type TLB struct {
 	DataMisses uint64  `json:"data_misses"`
 	ExecMisses uint64  `json:"exec_misses"`
 	Flushes    Flushes `json:"flushes"`
+}
+
+// Huge counts what became of transparent huge pages, in huge pages, with the names
+// of /proc/vmstat where it has any; and the pools of hugetlb that were used.
+type Huge struct {
+	PeakBytes     uint64     `json:"peak_bytes"` // most in huge pages that were mapped as such, all processes
+	FaultAlloc    uint64     `json:"thp_fault_alloc"`
+	FaultFallback uint64     `json:"thp_fault_fallback"`
+	ZeroMapped    uint64     `json:"thp_zero_mapped"` // faults that got the huge zero page
+	SplitPMD      uint64     `json:"thp_split_pmd"`
+	SplitPage     uint64     `json:"thp_split_page"`
+	Collapsed     uint64     `json:"thp_collapse_alloc"`
+	Pools         []HugePool `json:"pools,omitempty"`
+}
+
+// HugePool is the state of a pool of hugetlb at the end of a run, in its pages.
+type HugePool struct {
+	PageBytes uint64 `json:"page_bytes"`
+	Pages     uint64 `json:"pages"`
+	PeakUsed  uint64 `json:"peak_used"`
+	Reserved  uint64 `json:"reserved"`
+	Denied    uint64 `json:"denied"` // faults that found none: SIGBUS
+	Stolen    uint64 `json:"stolen"` // taken from children for a copy of their parent
+	Grown     uint64 `json:"grown"`  // added because a recorded program got a mapping that the pool had no room for
 }
 
 // Kernel counts mappings in the kernel's own half of the address space: frames of

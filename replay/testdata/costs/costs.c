@@ -248,6 +248,24 @@ static double walk(int fd)
 	return (t[0] - t[1]) / 4;
 }
 
+enum { HUGE = 2 << 20, HUGES = 8 };
+
+/* one fault of a huge page, zeroed; 0 where the kernel gives none */
+static double huge_demand_zero(int fd)
+{
+	char *all = mmap(NULL, (size_t)(HUGES + 1) * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *a = (char *)(((size_t)all + HUGE - 1) & -(size_t)HUGE);
+	double t;
+
+	madvise(a, (size_t)HUGES * HUGE, MADV_HUGEPAGE);
+	t = now();
+	for (int i = 0; i < HUGES; i++)
+		a[(size_t)i * HUGE] = 1;
+	t = (now() - t) / HUGES;
+	munmap(all, (size_t)(HUGES + 1) * HUGE);
+	return t;
+}
+
 static void *nothing(void *p) { return p; }
 
 /* a thread made and ended; its stack is one of those that a CPU keeps */
@@ -277,6 +295,7 @@ int main(int argc, char **argv)
 		{ "file_cow", file_cow }, { "file_shared", file_shared }, { "mkwrite", mkwrite },
 		{ "cow_copy", cow_copy }, { "cow_reuse", cow_reuse },
 		{ "flush_page", flush_page }, { "flush_full", flush_full }, { "ipi", ipi }, { "thread", thread },
+		{ "huge_demand_zero", huge_demand_zero },
 	};
 	char name[] = "/tmp/costs.XXXXXX", page[PAGE] = "x";
 	int fd = mkstemp(name);
