@@ -12,6 +12,7 @@ import (
 //	PTE 0x10001000 frame 3 anon 2 PW-AD-          a frame, what it holds, how many entries map it, and bits
 //	PTE 0x10002000 frame zero P--A--              the zero page
 //	PTE 0x10003000 swap 3 E                       a page in swap
+//	PTE 0x10004000 file 9                         page 9 of the file, where mappings are non-linear
 //
 // The bits are P present (N: there, but no access is permitted), W writable, X
 // executable, A accessed, D dirty, E exclusive to this entry; - stands for one
@@ -54,6 +55,8 @@ func (m *Machine) describeEntry(e uint64, maps int32) string {
 	switch {
 	case e == 0:
 		return "-"
+	case isFileEntry(e):
+		return fmt.Sprintf("file %d", fileOffset(e))
 	case isSwap(e):
 		own := "-"
 		if e&pteExclusive != 0 {

@@ -97,7 +97,7 @@ func notWritable(v *vma) Errno    { return require(v.flags&vmPFNMap == 0 && v.fl
 
 func notRemovable(v *vma) Errno {
 	switch {
-	case v.flags&vmLocked != 0 || v.file == nil:
+	case v.flags&(vmLocked|vmNonLinear) != 0 || v.file == nil:
 		return EINVAL
 	case v.flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
 		return EACCES
@@ -197,7 +197,7 @@ func (t *Task) mergeable(v *vma, start, end uint64, flag vmaFlags) Errno {
 // (madvise_dontneed_single_vma).
 func (t *Task) dontNeed(v *vma, start, end uint64) Errno {
 	g := t.space.gather(t, FlushMadvise)
-	t.space.zap(&g, start>>pageShift, end>>pageShift, zapAll)
+	t.space.zapPart(&g, v, start>>pageShift, end>>pageShift)
 	g.flush()
 	return 0
 }
@@ -230,7 +230,7 @@ func (t *Task) age(start, end, bits uint64, chosen func(*frame) bool) {
 		defer tab.unlock(t)
 		for vpn := max(base, first); vpn < min(base+tab.pages(), last); vpn++ {
 			old, now := tab.update(vpn, func(e uint64) uint64 {
-				if !chosen(s.machine.frames.at(ptePFN(e))) {
+				if e&(pteP|pteNone) == 0 || !chosen(s.machine.frames.at(ptePFN(e))) {
 					return e
 				}
 				return e &^ bits

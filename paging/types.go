@@ -115,10 +115,11 @@ const (
 	Unshare                        // a page that the kernel pins became the mapping's own (do_wp_page)
 	SwapIn                         // the page was in swap (do_swap_page)
 	FaultGP                        // refused: not a canonical address; not a page fault for the processor
+	NonLinear                      // the page of the file that the entry names (do_nonlinear_fault, Linux 2.6.32)
 	NumFaultKinds = iota
 )
 
-var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "swap_in", "not_canonical"}
+var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "swap_in", "not_canonical", "non_linear"}
 
 func (k FaultKind) String() string { return name(faultNames, int(k)) }
 

@@ -27,9 +27,10 @@ const (
 	vmHuge
 	vmNoHuge
 	vmMergeable
-	vmSpecial // vdso and vvar (VM_DONTEXPAND): never merged, resized or locked, no fault-around
-	vmPFNMap  // vvar (VM_PFNMAP): pages without a struct page
-	vmForeign // belongs to the recorder
+	vmSpecial   // vdso and vvar (VM_DONTEXPAND): never merged, resized or locked, no fault-around
+	vmPFNMap    // vvar (VM_PFNMAP): pages without a struct page
+	vmForeign   // belongs to the recorder
+	vmNonLinear // pages in any order (nonlinear.go)
 
 	vmAccess = vmRead | vmWrite | vmExec
 	vmMayAll = vmMayRead | vmMayWrite | vmMayExec
