@@ -162,6 +162,12 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 	if v == nil {
 		return fmt.Errorf("entry %#x of page %#x outside of all mappings", e, vpn)
 	}
+	if isFileEntry(e) {
+		if v.private() || v.flags&vmNonLinear == 0 || fileEntry(fileOffset(e)) != e {
+			return fmt.Errorf("entry %#x of page %#x of %s names a page of the file", e, vpn, v.Name())
+		}
+		return nil
+	}
 	if isSwap(e) {
 		if !v.private() || v.anon.Load() == nil || e&(pteP|pteNone|pteW|pteA|pteD) != 0 {
 			return fmt.Errorf("entry %#x of page %#x of %s stands for a page in swap", e, vpn, v.Name())
@@ -196,7 +202,7 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 		if e&pteW != 0 && v.private() {
 			return fmt.Errorf("page %#x of a private mapping may write the page cache", vpn)
 		}
-		if got := v.file.slot(v.index(vpn)).Load(); got != ptePFN(e) {
+		if got := v.file.slot(v.indexOf(vpn, e)).Load(); got != ptePFN(e) {
 			return fmt.Errorf("page %#x maps frame %d, the cache of %s has %d", vpn, ptePFN(e), v.file.path, got)
 		}
 	}

@@ -17,7 +17,7 @@
 // linux-source-6.1). Comments name file and function; "the kernel" is that one.
 // Config.Profile "linux-2.6.32" brings back some of what that kernel did: no
 // fault-around, the lock of the whole address space for faults, flushes that are
-// full but for single pages, no ASIDs, and advice that it did not know yet
+// full but for single pages, no ASIDs, non-linear file mappings, and advice that it did not know yet
 // (profile.go).
 //
 // # What is modelled
@@ -26,7 +26,8 @@
 //   - Mappings (vma.go, merge.go): split, and merged by the rules of vma_merge
 //     and mmap_region, with anon_vma, file, offset and flags.
 //   - Calls, each returning the kernel's value or errno: mmap and munmap
-//     (mmap.go, placement in place.go), remap_file_pages (remapfile.go), brk, mprotect (protect.go), mremap,
+//     (mmap.go, placement in place.go), remap_file_pages (remapfile.go, and
+//     nonlinear.go as it was until 4.0), brk, mprotect (protect.go), mremap,
 //     madvise, msync, mlock and its kin (mlock.go), fork, clone, vfork, exec,
 //     exit (process.go).
 //   - Page tables of 2 (i386), 3 (PAE), 4 (x86-64) and 5 levels (LA57) by one
@@ -178,8 +179,9 @@
 //     splits.
 //
 //   - Differs from Linux 2.6.32 (the profile): calls and flags that came later are
-//     there but for advice; remap_file_pages makes mappings of its own, as since
-//     4.0, and no file entries; merging, placement and the guard gap of 1 MiB are
+//     there but for advice; populating reads shared memory where that kernel wrote
+//     it; reclaim finds the entries of non-linear mappings one by one and their
+//     accessed bits too; merging, placement and the guard gap of 1 MiB are
 //     those of 6.1; mremap flushes ranges and not page by page.
 //
 // Memory under a limit:

@@ -13,6 +13,7 @@ import (
 //	PTE 0x10002000 frame zero P--A--              the zero page
 //	PMD 0x10200000 frame 512 anon 1 PW-ADE        a large page, by its first frame (PUD: 1 GiB)
 //	PTE 0x10003000 swap 3 E                       a page in swap
+//	PTE 0x10004000 file 9                         page 9 of the file, where mappings are non-linear
 //
 // The bits are P present (N: there, but no access is permitted), W writable, X
 // executable, A accessed, D dirty, E exclusive to this entry; - stands for one
@@ -56,6 +57,8 @@ func (m *Machine) describeEntry(e uint64, maps int32) string {
 	switch {
 	case e == 0:
 		return "-"
+	case isFileEntry(e):
+		return fmt.Sprintf("file %d", fileOffset(e))
 	case isSwap(e):
 		own := "-"
 		if e&pteExclusive != 0 {

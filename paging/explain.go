@@ -18,6 +18,7 @@ var paths = map[FaultKind][]string{
 	CowReuse:     {"the entry is present", "it is read-only and this is a write", "the page has no other owner", "made writable (wp_page_reuse)"},
 	MkWrite:      {"the entry is present", "it is read-only and this is a write", "the mapping is shared", "made writable and dirty (wp_page_shared)"},
 	SwapIn:       {"the entry stands for a page in swap", "the page comes back (do_swap_page)"},
+	NonLinear:    {"the entry names a page of the file", "that page of the cache (do_nonlinear_fault)"},
 	Spurious:     {"the entry is present", "it permits the access already", "nothing to do"},
 	Unshare:      {"the entry is present", "the kernel wants to pin a page that is shared", "the mapping gets one of its own (do_wp_page)"},
 	HugeZero:     {"there is no table yet", "anonymous memory, a huge page would lie in the mapping", "a read", "the huge zero page, read-only (do_huge_pmd_anonymous_page)"},

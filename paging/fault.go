@@ -15,6 +15,7 @@ package paging
 //	              write, private                              -> a copy
 //	              write, shared                               -> the page, writable
 //	entry of a page in swap                                   -> the page comes back
+//	entry that names a page of the file (2.6.32)              -> that page, or SIGBUS beyond the end
 //	entry of a huge page
 //	  write to a read-only entry
 //	              sole owner                                  -> make writable
@@ -154,7 +155,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		}
 		paged := v.file != nil && v.flags&vmSpecial == 0 // by pages of a file, which may be cut
 		if paged {
-			index := v.index(vpn)
+			index := t.fileIndex(v, vpn)
 			if index >= v.file.pages() {
 				return v, FaultBus, SIGBUS, 0
 			}
@@ -191,7 +192,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			tab.unlock(t)
 			t.settled(list)
 			continue
-		case tab.dead || s.vmas.Load() != list && s.list().at(vpn<<pageShift) != v || paged && v.index(vpn) >= v.file.pages():
+		case tab.dead || s.vmas.Load() != list && s.list().at(vpn<<pageShift) != v || paged && v.indexOf(vpn, e) >= v.file.pages():
 			tab.unlock(t)
 			continue
 		case paged && v.file.busy.Load():
@@ -284,11 +285,15 @@ func (t *Task) wantsAnon(v *vma, a Access) bool {
 	return v.private() && (a == Write || t.machine.cfg.NoZeroPage && v.file == nil && v.flags&vmSpecial == 0)
 }
 
-// unmapped says that the page has no entry: only then does a fault on a file go
-// to the page cache.
+// unmapped says that the page has no entry, or one that names a page of the file:
+// only then does a fault on a file go to the page cache.
 func (t *Task) unmapped(vpn uint64) bool {
 	tab := t.leaf(vpn)
-	return tab == nil || tab.load(vpn) == 0
+	if tab == nil {
+		return true
+	}
+	e := tab.load(vpn)
+	return e == 0 || isFileEntry(e)
 }
 
 // resolve makes the entry e of a page permit the access. It returns the leaf of
@@ -298,6 +303,9 @@ func (t *Task) unmapped(vpn uint64) bool {
 func (t *Task) resolve(v *vma, tab *table, vpn, e uint64, a Access) (kind FaultKind, pages int, read bool) {
 	if isSwap(e) {
 		return t.swapped(v, tab, vpn, e, a)
+	}
+	if isFileEntry(e) {
+		return NonLinear, t.mapIndexed(v, tab, vpn, fileOffset(e), a), false
 	}
 	kind, pages = t.resolvePresent(v, tab, vpn, e, a)
 	return kind, pages, false
@@ -324,6 +332,8 @@ func (t *Task) resolvePresent(v *vma, tab *table, vpn, e uint64, a Access) (Faul
 		return FileRead, t.mapSpecial(v, tab, vpn)
 	case v.file == nil:
 		return t.anonymous(v, tab, vpn, a)
+	case v.flags&vmNonLinear != 0:
+		return linearKind(a), t.mapIndexed(v, tab, vpn, v.index(vpn), a)
 	case a != Write:
 		return FileRead, t.mapFile(v, tab, vpn)
 	case v.private():

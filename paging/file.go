@@ -24,6 +24,9 @@ type File struct {
 	maps     int             // Machine.shmemMu: mappings of shared memory
 	change   int             // Machine.shmemMu: of maps, while lists are compared
 
+	remapped atomic.Bool // has been mapped non-linearly
+	indices  sync.Map    // frame number -> index, of those that non-linear mappings have mapped
+
 	chunks sync.Map     // index / cacheChunk -> *[cacheChunk]atomic.Uint32
 	cached atomic.Int64 // frames held
 
@@ -122,6 +125,9 @@ func (f *File) dropRange(c *frameCache, first, end uint64) {
 			if pfn := chunk.(*[cacheChunk]atomic.Uint32)[i].Swap(0); pfn != 0 {
 				if invariants && c.pool.at(pfn).mapcount.Load() != 0 {
 					broken("page %d of %s leaves the cache while it is mapped", index, f.path)
+				}
+				if f.remapped.Load() {
+					f.indices.Delete(pfn)
 				}
 				c.release(pfn)
 				f.cached.Add(-1)

@@ -114,7 +114,7 @@ func (t *Task) followPage(v *vma, vpn uint64, flags gupFlags) gupStep {
 	}
 	anonymous := v.file == nil && v.flags&vmSpecial == 0
 	switch {
-	case isSwap(e):
+	case isSwap(e), isFileEntry(e):
 		return gupMissing
 	case e == 0:
 		if flags&gupDump != 0 && anonymous { // no_page_table

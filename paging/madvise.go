@@ -96,7 +96,7 @@ func notWritable(v *vma) Errno    { return require(v.flags&vmPFNMap == 0 && v.fl
 
 func notRemovable(v *vma) Errno {
 	switch {
-	case v.flags&vmLocked != 0 || v.file == nil:
+	case v.flags&(vmLocked|vmNonLinear) != 0 || v.file == nil:
 		return EINVAL
 	case v.flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
 		return EACCES
@@ -206,7 +206,7 @@ func (t *Task) dontNeed(v *vma, start, end uint64) Errno {
 		end -= end % size
 	}
 	g := t.space.gather(t, FlushMadvise)
-	t.space.zap(&g, start>>pageShift, end>>pageShift, zapAll)
+	t.space.zapPart(&g, v, start>>pageShift, end>>pageShift)
 	g.flush()
 	return 0
 }
@@ -242,7 +242,7 @@ func (t *Task) age(start, end, bits uint64, chosen func(*frame) bool) {
 		}
 		for vpn := max(base, first); vpn < min(base+tab.pages(), last); vpn++ {
 			old, now := tab.update(vpn, func(e uint64) uint64 {
-				if !chosen(s.machine.frames.at(ptePFN(e))) {
+				if e&(pteP|pteNone) == 0 || !chosen(s.machine.frames.at(ptePFN(e))) {
 					return e
 				}
 				return e &^ bits

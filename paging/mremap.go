@@ -328,7 +328,9 @@ func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
 		if tab.load(from+i) != 0 {
 			e := tab.set(from+i, 0)
 			dst.set(to+i, e)
-			s.machine.memory.moved(ptePFN(e), s, from+i, to+i)
+			if !isFileEntry(e) {
+				s.machine.memory.moved(ptePFN(e), s, from+i, to+i)
+			}
 			moved = true
 		}
 	}

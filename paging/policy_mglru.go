@@ -278,8 +278,9 @@ func (l *mglruPolicy) lookAround(p uint32) {
 			end = start + mglruBatch
 		}
 		for vpn := start; vpn < end; vpn++ {
-			q := ptePFN(tab.load(vpn))
-			if l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
+			e := tab.load(vpn)
+			q := ptePFN(e)
+			if e&(pteP|pteNone) != 0 && l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
 				l.put(generation(l.page(q).kind, l.max), q)
 			}
 		}

@@ -55,7 +55,7 @@ func (t *Task) Fork(pid, tid uint32, cpu int) *Task {
 	for _, v := range from.list() {
 		// Tables are copied only where they hold what a fault could not
 		// bring back (mm/memory.c:vma_needs_copy).
-		if v.flags&(vmDontCopy|vmWipeOnFork) == 0 && (v.anon.Load() != nil || v.flags&vmPFNMap != 0) {
+		if v.flags&(vmDontCopy|vmWipeOnFork) == 0 && (v.anon.Load() != nil || v.flags&(vmPFNMap|vmNonLinear) != 0) {
 			from.copyEntries(t, to, v)
 		}
 	}
@@ -108,6 +108,10 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				}
 				return e
 			})
+			if isFileEntry(e) {
+				dst.set(vpn, e)
+				continue
+			}
 			if isSwap(e) {
 				s.machine.memory.copySwap(ptePFN(e))
 				grown[rssSwap]++
@@ -118,6 +122,9 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				}
 				s.machine.memory.linkFork(ptePFN(e), s, to, vpn)
 				grown[f.kind.rss()]++
+			}
+			if !v.private() {
+				e &^= pteD // the parent's entry says it (copy_present_pte)
 			}
 			dst.set(vpn, e&^pteA)
 		}

@@ -120,8 +120,8 @@ func (s *Space) reprotect(g *gather, v *vma, start, end uint64) {
 
 // reprotected is the entry under the mapping's protection.
 func (s *Space) reprotected(v *vma, e uint64) uint64 {
-	if isSwap(e) {
-		return e // the fault that brings it back asks the mapping
+	if e&(pteP|pteNone) == 0 {
+		return e // the fault that brings the page back asks the mapping
 	}
 	n := s.permit(v, e)
 	if v.accessible() && v.flags&vmWrite != 0 && s.mayWrite(v, e) {

@@ -196,7 +196,7 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
 			at.space.splitPage(r.task, tab, at.vpn&^(tab.pages()-1))
 		}
 		if e := tab.load(at.vpn); e&(pteP|pteNone) != 0 && ptePFN(e) == pfn && !tab.dead {
-			now := uint64(0)
+			now := at.space.list().at(at.vpn<<pageShift).lost(at.vpn, e)
 			if swap {
 				now = mkPTE(pfn, pteSwap|e&pteExclusive)
 			}

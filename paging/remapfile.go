@@ -4,8 +4,12 @@ package paging
 // range [addr, addr+size), which lies in mappings that differ in nothing but
 // their pages. Since 4.0 that is an ordinary mapping in place of the old one
 // (Linux 6.1 mm/mmap.c:remap_file_pages); pgoff is in pages, of flags only
-// MAP_NONBLOCK counts. Errors: EINVAL, and those of Mmap.
+// MAP_NONBLOCK counts. Before, see nonlinear.go. Errors: EINVAL, and those of
+// Mmap.
 func (t *Task) RemapFilePages(addr, size uint64, prot Prot, pgoff uint64, flags MapFlags) Errno {
+	if t.machine.profile.nonLinear {
+		return t.remapNonLinear(addr, size, prot, pgoff, flags)
+	}
 	y := &t.machine.layout
 	addr, size = addr&^pageMask, size&^pageMask
 	if prot != 0 || y.add(addr, size) <= addr || y.add(pgoff, size>>pageShift) < pgoff {

@@ -7,11 +7,28 @@ import "math"
 // (mm/rmap.c); the model looks through the address spaces.
 
 // eachMapping calls do for every part [start, end) of an address space, in
-// pages, that maps pages [first, limit) of the file, with the space locked
-// against changes of its mappings. A space that fork makes meanwhile is visited
-// too: it is known before the parent's entries are copied, which happens under
-// the parent's lock.
+// pages, that maps pages [first, limit) of the file linearly, with the space
+// locked against changes of its mappings.
 func (f *File) eachMapping(t *Task, first, limit uint64, do func(s *Space, start, end uint64)) {
+	f.eachVMA(t, func(s *Space, v *vma) {
+		if v.flags&vmNonLinear != 0 || v.pgoff >= limit || v.pgoff+v.pages() <= first {
+			return
+		}
+		start, end := v.first(), v.last()
+		if first > v.pgoff {
+			start += first - v.pgoff
+		}
+		if rest := limit - v.pgoff; rest < v.pages() {
+			end = v.first() + rest
+		}
+		do(s, start, end)
+	})
+}
+
+// eachVMA calls do for every mapping of the file. A space that fork makes
+// meanwhile is visited too: it is known before the parent's entries are copied,
+// which happens under the parent's lock.
+func (f *File) eachVMA(t *Task, do func(s *Space, v *vma)) {
 	done := map[*Space]bool{}
 	for more := true; more; {
 		more = false
@@ -22,17 +39,9 @@ func (f *File) eachMapping(t *Task, first, limit uint64, do func(s *Space, start
 			done[s], more = true, true
 			s.rlock(t)
 			for _, v := range s.list() {
-				if v.file != f || v.pgoff >= limit || v.pgoff+v.pages() <= first {
-					continue
+				if v.file == f {
+					do(s, v)
 				}
-				start, end := v.first(), v.last()
-				if first > v.pgoff {
-					start += first - v.pgoff
-				}
-				if rest := limit - v.pgoff; rest < v.pages() {
-					end = v.first() + rest
-				}
-				do(s, start, end)
 			}
 			s.runlock(t)
 		}
@@ -88,6 +97,15 @@ func (f *File) invalidate(t *Task, cause FlushCause, kind zapKind, first, limit 
 		s.zap(&g, start, end, kind)
 		g.flush()
 	})
+	if f.remapped.Load() {
+		f.eachVMA(t, func(s *Space, v *vma) {
+			if v.flags&vmNonLinear != 0 {
+				g := s.gather(t, cause)
+				s.zapIndexed(&g, v, v.first(), v.last(), first, limit)
+				g.flush()
+			}
+		})
+	}
 	f.dropRange(&t.frames, first, limit)
 }
 
@@ -104,7 +122,7 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 			}
 			for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
 				old, now := tab.update(vpn, func(e uint64) uint64 {
-					if isSwap(e) || s.machine.frames.at(ptePFN(e)).kind != frameFile {
+					if e&(pteP|pteNone) == 0 || s.machine.frames.at(ptePFN(e)).kind != frameFile {
 						return e // a private copy
 					}
 					return e &^ (pteD | pteW)

@@ -206,6 +206,10 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 			if e == 0 {
 				continue
 			}
+			if isFileEntry(e) {
+				tab.set(vpn, 0)
+				continue
+			}
 			f := s.machine.frames.at(ptePFN(e))
 			if kind == zapCache && f.kind == frameAnon {
 				continue

@@ -86,7 +86,7 @@ func (p *twinProc) adviseOne(v *twinVMA, start, end uint64, adv int) Errno {
 			return EINVAL
 		}
 		for i := start; i < end; i++ {
-			p.dropPTE(i)
+			p.lose(i)
 		}
 	case madvFree:
 		if v.locked || !plain {
@@ -180,6 +180,10 @@ func (p *twinProc) remap(old, oldN, newN, to uint64) Errno {
 			p.pte[to+i] = e
 			delete(p.pte, old+i)
 		}
+		if index, ok := p.marks[old+i]; ok {
+			p.marks[to+i] = index
+			delete(p.marks, old+i)
+		}
 	}
 	p.unmap(old, old+oldN)
 	if v.locked && newN > oldN {
@@ -232,7 +236,7 @@ func (p *twinProc) fork() *twinProc {
 			now = &n
 		}
 		c.vma[i] = now
-		if v.wipe || v.anon == nil {
+		if v.wipe || v.anon == nil && !v.nonlinear {
 			continue
 		}
 		for level := uint64(1); level < p.w.levels; level++ { // a table for each of the parent's
@@ -241,10 +245,15 @@ func (p *twinProc) fork() *twinProc {
 			}
 		}
 		if e := p.pte[i]; e != nil {
-			e.unique, e.write = false, false
+			if !v.shared {
+				e.unique, e.write = false, false
+			}
 			copied := *e
 			copied.f.maps++
 			c.pte[i] = &copied
+		}
+		if index, ok := p.marks[i]; ok {
+			c.marks[i] = index
 		}
 	}
 	return c
@@ -262,8 +271,8 @@ func (w *twin) resize(f *twinFile, pages uint64) {
 	f.pages = pages
 	for _, p := range w.procs {
 		for i, v := range p.vma {
-			if v.file == f && uint64(int64(i)+v.offset) >= pages {
-				p.dropPTE(i)
+			if v.file == f && p.pte[i] != nil && p.indexAt(i) >= pages {
+				p.lose(i)
 			}
 		}
 	}

@@ -45,7 +45,7 @@ func (p *twinProc) resolve(page uint64, a Access) (FaultKind, Outcome) {
 // take is the fault of an access that is permitted, or forced.
 func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
 	v, e := p.vma[page], p.pte[page]
-	index := uint64(int64(page) + v.offset)
+	index := p.indexAt(page)
 	if v.file != nil && index >= v.file.pages {
 		return FaultBus, SIGBUS
 	}
@@ -69,6 +69,12 @@ func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
 		p.dropPTE(page)
 		p.own(page, true)
 		return kind, Minor
+	}
+	if _, named := p.marks[page]; named {
+		delete(p.marks, page)
+		p.set(page, v.file.frame(index), v.prot&ProtWrite != 0)
+		p.pte[page].dirty = a == Write
+		return NonLinear, Minor
 	}
 	switch {
 	case v.file == nil && a == Write:
@@ -120,7 +126,7 @@ func (f *twinFile) frame(index uint64) *twinFrame {
 		if f.shmem {
 			kind = rssShmem
 		}
-		f.frames[index] = &twinFrame{kind: kind}
+		f.frames[index] = &twinFrame{kind: kind, index: index}
 	}
 	return f.frames[index]
 }

@@ -23,8 +23,9 @@ type twinFile struct {
 }
 
 type twinFrame struct {
-	kind rssKind
-	maps int
+	kind  rssKind
+	maps  int
+	index uint64 // in its file
 }
 
 // twinVMA is a mapping; the pages that point to it are its extent.
@@ -35,6 +36,7 @@ type twinVMA struct {
 	offset                               int64 // page of the backing minus page of the address space
 	anon                                 *twinAnon
 	heap                                 bool
+	nonlinear                            bool
 }
 
 type twinAnon struct{ forked bool }
@@ -48,6 +50,7 @@ type twinProc struct {
 	w         *twin
 	vma       map[uint64]*twinVMA
 	pte       map[uint64]*twinPTE
+	marks     map[uint64]uint64  // page of the file that an entry names (non-linear)
 	tables    map[[2]uint64]bool // level (1: leaf), number
 	minor     uint64
 	heap, brk uint64 // pages
@@ -69,7 +72,7 @@ func newTwin(levels int) *twin {
 }
 
 func (w *twin) newProc() *twinProc {
-	p := &twinProc{w: w, vma: map[uint64]*twinVMA{}, pte: map[uint64]*twinPTE{}, tables: map[[2]uint64]bool{}}
+	p := &twinProc{w: w, vma: map[uint64]*twinVMA{}, pte: map[uint64]*twinPTE{}, marks: map[uint64]uint64{}, tables: map[[2]uint64]bool{}}
 	if w.levels == 3 { // the kernel gives a process the three tables of the root of PAE
 		for i := range uint64(3) {
 			p.tables[[2]uint64{2, i}] = true
@@ -196,6 +199,7 @@ func (p *twinProc) changeEach(start, end uint64, f func(v *twinVMA)) {
 }
 
 func (p *twinProc) dropPTE(page uint64) {
+	delete(p.marks, page)
 	if e := p.pte[page]; e != nil {
 		e.f.maps--
 		delete(p.pte, page)

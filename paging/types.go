@@ -121,11 +121,12 @@ const (
 	HugeTLBFault                   // page of hugetlb (hugetlb_no_page)
 	HugeTLBCopy                    // write to a page of hugetlb that is shared: copied (hugetlb_wp)
 	HugeTLBReuse                   // write to a page of hugetlb with a sole owner (hugetlb_wp)
+	NonLinear                      // the page of the file that the entry names (do_nonlinear_fault, Linux 2.6.32)
 	NumFaultKinds = iota
 )
 
 var faultNames = []string{"zero_page", "demand_zero", "file_read", "file_cow", "file_shared", "cow_copy", "cow_zero", "cow_reuse", "mkwrite", "spurious", "segv", "sigbus", "oom", "unshare", "swap_in", "not_canonical",
-	"huge_zero", "huge_demand_zero", "huge_reuse", "hugetlb", "hugetlb_copy", "hugetlb_reuse"}
+	"huge_zero", "huge_demand_zero", "huge_reuse", "hugetlb", "hugetlb_copy", "hugetlb_reuse", "non_linear"}
 
 func (k FaultKind) String() string { return name(faultNames, int(k)) }
 

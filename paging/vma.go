@@ -27,10 +27,11 @@ const (
 	vmHuge
 	vmNoHuge
 	vmMergeable
-	vmSpecial // vdso and vvar (VM_DONTEXPAND): never merged, resized or locked, no fault-around
-	vmPFNMap  // vvar (VM_PFNMAP): pages without a struct page
-	vmForeign // belongs to the recorder
-	vmHugeTLB // of pages of hugetlb
+	vmSpecial   // vdso and vvar (VM_DONTEXPAND): never merged, resized or locked, no fault-around
+	vmPFNMap    // vvar (VM_PFNMAP): pages without a struct page
+	vmForeign   // belongs to the recorder
+	vmHugeTLB   // of pages of hugetlb
+	vmNonLinear // pages in any order (nonlinear.go)
 
 	vmAccess = vmRead | vmWrite | vmExec
 	vmMayAll = vmMayRead | vmMayWrite | vmMayExec

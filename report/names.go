@@ -21,6 +21,7 @@ var words = map[string]string{
 	"cow_reuse":        "write by the only owner: reused",
 	"mkwrite":          "first write through a shared mapping",
 	"swap_in":          "read back from swap",
+	"non_linear":       "page of a non-linear file mapping",
 	"spurious":         "entry was right already",
 	"segv":             "refused: no mapping or not permitted",
 	"sigbus":           "refused: beyond the end of the file",
