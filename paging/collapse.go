@@ -246,11 +246,14 @@ func (s *Space) swapInAll(t *Task, v *vma, tab *table, base uint64) {
 	}
 }
 
-// collapseRange is MADV_COLLAPSE (madvise_collapse). Precondition: s.mu for
-// writing.
+// collapseRange is MADV_COLLAPSE (madvise_collapse). Differs from Linux: it does
+// nothing where a policy is told of every reference. Precondition: s.mu for writing.
 func (t *Task) collapseRange(v *vma, start, end uint64) Errno {
+	if g := t.machine.memory; g != nil && g.exact {
+		return 0 // see Config.validateHuge
+	}
 	s, size := t.space, t.machine.layout.hugePages()
-	if !t.machine.profile.thp || !s.mayHuge(v, true) || (v.last()&^(size-1)) < v.first()+size-1&^(size-1)+size || v.anon.Load() == nil {
+	if !t.machine.profile.thp || !s.mayHuge(v, true) || alignUp(v.first(), size)+size > v.last() || v.anon.Load() == nil {
 		return EINVAL
 	}
 	first, last := (start>>pageShift+size-1)&^(size-1), end>>pageShift&^(size-1)

@@ -416,7 +416,8 @@ func runMicro(t *testing.T, cc, dir, program string) map[string]int64 {
 			t.Errorf("%s printed %q", program, lines.Text())
 			continue
 		}
-		if old, ok := least[name]; !ok || v < old {
+		old, ok := least[name]
+		if !ok || v < old || strings.HasSuffix(name, "_huge") && v > old { // the kernel may find no huge page once
 			least[name] = v
 		}
 	}

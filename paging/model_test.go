@@ -13,16 +13,19 @@ import (
 // kind and the page tables agree after each step, and the recount holds.
 func TestAgainstTwin(t *testing.T) {
 	for levels := 2; levels <= 5; levels++ {
-		t.Run(fmt.Sprint("levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-6.1", levels) })
+		t.Run(fmt.Sprint("levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-6.1", levels, THPNever) })
+	}
+	for levels := 2; levels <= 5; levels++ {
+		t.Run(fmt.Sprint("huge pages, levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-6.1", levels, THPAlways) })
 	}
 	for _, levels := range []int{2, 4} {
-		t.Run(fmt.Sprint("linux-2.6.32, levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-2.6.32", levels) })
+		t.Run(fmt.Sprint("linux-2.6.32, levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-2.6.32", levels, THPNever) })
 	}
 }
 
-func testAgainstTwin(t *testing.T, profile string, levels int) {
+func testAgainstTwin(t *testing.T, profile string, levels int, thp THP) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newDuel(t, profile, levels)
+		w := newDuel(t, profile, levels, thp)
 		steps := map[string]func(*rapid.T){
 			"":         w.agree,
 			"access":   w.access,
@@ -35,6 +38,7 @@ func testAgainstTwin(t *testing.T, profile string, levels int) {
 			"mprotect": w.mprotect,
 			"mremap":   w.mremap,
 			"madvise":  w.madvise,
+			"huge":     w.adviseHuge,
 			"mlock":    w.mlock,
 			"brk":      w.brk,
 			"fork":     w.fork,
@@ -58,12 +62,12 @@ type duel struct {
 	base, field, table, heap uint64 // pages
 }
 
-func newDuel(t *rapid.T, profile string, levels int) *duel {
+func newDuel(t *rapid.T, profile string, levels int, thp THP) *duel {
 	c := DefaultConfig()
 	if err := c.SetProfile(profile); err != nil {
 		t.Fatal(err)
 	}
-	c.Levels = levels
+	c.Levels, c.THP = levels, thp
 	c.CPUs, c.LockedLimit = 2, NoLimit
 	c.TLB = TLBConfig{L1I: TLBGeometry{8, 2}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{48, 12}}
 	m, err := New(c)
@@ -73,6 +77,7 @@ func newDuel(t *rapid.T, profile string, levels int) *duel {
 	// with 5 levels above what 4 can reach; below 4 GiB for the 32-bit formats
 	base := map[int]uint64{2: 0x2000_0000, 3: 0x3fe0_0000, 4: 0x10_0000_0000, 5: 0x90_1000_0000_0000}[levels] >> pageShift
 	d := &duel{m: m, w: newTwin(levels), pids: 1, base: base}
+	d.w.thp = thp == THPAlways
 	if profile == "linux-2.6.32" {
 		d.w.old, d.w.around = true, 1
 	}
@@ -326,13 +331,9 @@ func (d *duel) madvise(t *rapid.T) {
 	p := d.proc(t)
 	start, n := d.span(t)
 	adv := rapid.SampledFrom([]int{madvDontNeed, madvDontNeed, madvFree, madvDontFork, madvDoFork, madvWipeOnFork, madvKeepOnFork,
-		madvPopulateRead, madvPopulateWrite, madvCold, madvHugePage | 1<<8}).Draw(t, "advice")
+		madvPopulateRead, madvPopulateWrite, madvCold, madvHugePage, madvNoHugePage, madvCollapse, madvHugePage | 1<<8}).Draw(t, "advice")
 	if adv > 255 {
 		same(t, "unknown advice", p.real.Madvise(start*PageSize, n*PageSize, adv), EINVAL)
-		return
-	}
-	if adv == madvCold { // counts nothing; locked memory is refused, which madvise(DONTNEED) covers
-		p.real.Madvise(start*PageSize, n*PageSize, adv)
 		return
 	}
 	same(t, "madvise", p.real.Madvise(start*PageSize, n*PageSize, adv), p.madvise(start, start+n, adv))

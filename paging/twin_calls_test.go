@@ -22,7 +22,7 @@ func (p *twinProc) populate(start, end uint64) bool {
 		if v.prot&ProtWrite != 0 && !v.shared {
 			a = Write
 		}
-		if e := p.pte[i]; e != nil && (a == Read || e.write) {
+		if e := p.entry(i); e != nil && (a == Read || e.write) {
 			continue
 		}
 		if p.fault(i, a).Fatal() {
@@ -85,13 +85,21 @@ func (p *twinProc) adviseOne(v *twinVMA, start, end uint64, adv int) Errno {
 		if v.locked {
 			return EINVAL
 		}
-		for i := start; i < end; i++ {
-			p.lose(i)
+		p.drop(start, end, p.lose)
+	case madvCold:
+		if v.locked {
+			return EINVAL
 		}
+		p.ageHuge(start, end, false)
+	case madvHugePage, madvNoHugePage:
+		p.changeEach(start, end, func(v *twinVMA) { v.huge, v.noHuge = adv == madvHugePage, adv == madvNoHugePage })
+	case madvCollapse:
+		return p.collapse(v, start, end)
 	case madvFree:
 		if v.locked || !plain {
 			return EINVAL
 		}
+		p.ageHuge(start, end, true)
 		for i := start; i < end; i++ {
 			if e := p.pte[i]; e != nil {
 				e.dirty = false
@@ -107,7 +115,7 @@ func (p *twinProc) adviseOne(v *twinVMA, start, end uint64, adv int) Errno {
 			return EINVAL
 		}
 		for i := start; i < end; i++ {
-			if e := p.pte[i]; e != nil && (a == Read || e.write) {
+			if e := p.entry(i); e != nil && (a == Read || e.write) {
 				continue
 			}
 			if p.fault(i, a).Fatal() {
@@ -172,6 +180,8 @@ func (p *twinProc) remap(old, oldN, newN, to uint64) Errno {
 		v.offset += int64(old) - int64(to)
 	}
 	v.heap = false
+	p.splitEdge(old)
+	p.splitEdge(old + oldN)
 	p.paint(to, to+newN, &v)
 	p.merge(to, to+newN)
 	p.moveTables(old, to, oldN)
@@ -179,6 +189,10 @@ func (p *twinProc) remap(old, oldN, newN, to uint64) Errno {
 		if e := p.pte[old+i]; e != nil {
 			p.pte[to+i] = e
 			delete(p.pte, old+i)
+		}
+		if h := p.huge[old+i]; h != nil {
+			p.huge[to+i] = h
+			delete(p.huge, old+i)
 		}
 		if index, ok := p.marks[old+i]; ok {
 			p.marks[to+i] = index
@@ -201,6 +215,8 @@ func (p *twinProc) moveTables(from, to, n uint64) {
 		if src := [2]uint64{1, from / size}; p.tables[src] {
 			if step == size && !p.tables[[2]uint64{1, to / size}] {
 				delete(p.tables, src)
+			} else {
+				p.split(from)
 			}
 			p.makeTables(to)
 		}
@@ -244,12 +260,18 @@ func (p *twinProc) fork() *twinProc {
 				c.tables[t] = true
 			}
 		}
+		if p.huge[i] != nil {
+			p.forkHuge(c, i)
+		}
 		if e := p.pte[i]; e != nil {
 			if !v.shared {
 				e.unique, e.write = false, false
 			}
 			copied := *e
 			copied.f.maps++
+			if copied.f.block != nil {
+				copied.f.block.refs++
+			}
 			c.pte[i] = &copied
 		}
 		if index, ok := p.marks[i]; ok {
@@ -262,6 +284,9 @@ func (p *twinProc) fork() *twinProc {
 func (p *twinProc) exit() {
 	for i := range p.pte {
 		p.dropPTE(i)
+	}
+	for base := range p.huge {
+		p.dropHuge(base)
 	}
 	p.w.procs = slices.DeleteFunc(p.w.procs, func(o *twinProc) bool { return o == p })
 }

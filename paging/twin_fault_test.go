@@ -2,8 +2,11 @@ package paging
 
 // access is what a program does.
 func (p *twinProc) access(page uint64, a Access) Outcome {
-	v, e := p.vma[page], p.pte[page]
+	v, e := p.vma[page], p.entry(page)
 	if v != nil && p.allows(v, a) && e != nil && (a != Write || e.write) {
+		if h := p.hugeAt(page); h != nil {
+			h.dirty = h.dirty || a == Write
+		}
 		e.dirty = e.dirty || a == Write
 		return OK
 	}
@@ -52,13 +55,27 @@ func (p *twinProc) take(page uint64, a Access) (FaultKind, Outcome) {
 	if a == Write && !v.shared && v.anon == nil {
 		v.anon = p.sharedAnon(page)
 	}
+	if p.wantsHuge(page) {
+		if v.anon == nil {
+			v.anon = p.sharedAnon(page) // also for a read
+		}
+		return p.faultHuge(page, a), Minor
+	}
 	p.makeTables(page)
+	if h := p.hugeAt(page); h != nil { // a write to a read-only entry
+		if h.frames != nil && (h.unique || h.frames[0].block.refs == 1) {
+			h.write, h.dirty, h.unique = v.prot&ProtWrite != 0, true, true
+			return HugeReuse, Minor
+		}
+		p.split(page)
+		e = p.pte[page]
+	}
 	if e != nil { // a write to a read-only entry
 		switch {
 		case v.shared:
 			e.write, e.dirty = true, true
 			return MkWrite, Minor
-		case e.unique || e.f.kind == rssAnon && e.f != p.w.zero && e.f.maps == 1:
+		case e.unique || e.f.kind == rssAnon && e.f != p.w.zero && e.f.sole():
 			e.write, e.dirty, e.unique = v.prot&ProtWrite != 0, true, true
 			return CowReuse, Minor
 		}

@@ -15,7 +15,7 @@ func (p *twinProc) debug(by *twinProc, page uint64, write, force, pin bool) bool
 		return false
 	}
 	for {
-		e := p.pte[page]
+		e := p.entry(page)
 		mine := e != nil && e.f.kind == rssAnon && e.f != p.w.zero && e.unique
 		switch {
 		case e != nil && write && (e.write || plain && v.prot&ProtWrite == 0 && mine):
@@ -23,7 +23,15 @@ func (p *twinProc) debug(by *twinProc, page uint64, write, force, pin bool) bool
 		case e != nil && !write && pin && e.f.kind == rssAnon && e.f != p.w.zero && !e.unique:
 			p.w.faults[Unshare]++
 			by.minor++
-			if e.f.maps == 1 {
+			if h := p.hugeAt(page); h != nil {
+				if h.frames[0].block.refs == 1 {
+					h.unique = true
+					continue
+				}
+				p.split(page)
+				e = p.pte[page]
+			}
+			if e.f.sole() {
 				e.unique = true
 				continue
 			}

@@ -13,6 +13,7 @@ type twin struct {
 	zero         *twinFrame
 	old          bool   // Linux 2.6.32
 	around       uint64 // pages of fault-around
+	thp          bool   // huge pages always
 }
 
 type twinFile struct {
@@ -25,7 +26,8 @@ type twinFile struct {
 type twinFrame struct {
 	kind  rssKind
 	maps  int
-	index uint64 // in its file
+	block *twinBlock // of the huge page that it is a part of, nil for none
+	index uint64     // in its file
 }
 
 // twinVMA is a mapping; the pages that point to it are its extent.
@@ -35,7 +37,7 @@ type twinVMA struct {
 	file                                 *twinFile
 	offset                               int64 // page of the backing minus page of the address space
 	anon                                 *twinAnon
-	heap                                 bool
+	heap, noHuge, huge                   bool
 	nonlinear                            bool
 }
 
@@ -50,8 +52,9 @@ type twinProc struct {
 	w         *twin
 	vma       map[uint64]*twinVMA
 	pte       map[uint64]*twinPTE
-	marks     map[uint64]uint64  // page of the file that an entry names (non-linear)
-	tables    map[[2]uint64]bool // level (1: leaf), number
+	huge      map[uint64]*twinHuge // by first page
+	marks     map[uint64]uint64    // page of the file that an entry names (non-linear)
+	tables    map[[2]uint64]bool   // level (1: leaf), number
 	minor     uint64
 	heap, brk uint64 // pages
 	real      *Task
@@ -72,7 +75,7 @@ func newTwin(levels int) *twin {
 }
 
 func (w *twin) newProc() *twinProc {
-	p := &twinProc{w: w, vma: map[uint64]*twinVMA{}, pte: map[uint64]*twinPTE{}, marks: map[uint64]uint64{}, tables: map[[2]uint64]bool{}}
+	p := &twinProc{w: w, vma: map[uint64]*twinVMA{}, pte: map[uint64]*twinPTE{}, huge: map[uint64]*twinHuge{}, marks: map[uint64]uint64{}, tables: map[[2]uint64]bool{}}
 	if w.levels == 3 { // the kernel gives a process the three tables of the root of PAE
 		for i := range uint64(3) {
 			p.tables[[2]uint64{2, i}] = true
@@ -112,6 +115,8 @@ func (p *twinProc) bounds(page uint64) (start, end uint64) {
 func (p *twinProc) cut(start, end uint64) *twinVMA {
 	v := p.vma[start]
 	_, last := p.bounds(start)
+	p.splitEdge(start)
+	p.splitEdge(end)
 	mid, tail := *v, *v
 	p.paint(start, end, &mid)
 	p.paint(end, last, &tail)
@@ -202,6 +207,9 @@ func (p *twinProc) dropPTE(page uint64) {
 	delete(p.marks, page)
 	if e := p.pte[page]; e != nil {
 		e.f.maps--
+		if e.f.block != nil {
+			e.f.block.refs--
+		}
 		delete(p.pte, page)
 	}
 }
@@ -215,8 +223,8 @@ func (p *twinProc) unmap(start, end uint64) {
 			p.cut(i, min(last, end))
 			delete(p.vma, i)
 		}
-		p.dropPTE(i)
 	}
+	p.drop(start, end, p.dropPTE)
 	if first < end {
 		p.prune(first, behind)
 	}
@@ -269,6 +277,9 @@ func (p *twinProc) mprotect(start, end uint64, prot Prot) Errno {
 				v.prot = prot
 			})
 			for i := start; i < last; i++ {
+				if h := p.hugeAt(i); h != nil {
+					h.write = false
+				}
 				if e := p.pte[i]; e != nil {
 					e.write = prot&ProtWrite != 0 && (v.shared && (v.file.shmem || e.dirty) || !p.w.old && e.dirty && e.unique)
 				}
@@ -289,6 +300,9 @@ func (p *twinProc) rss() RSS {
 		if e.f != p.w.zero {
 			n[e.f.kind] += PageSize
 		}
+	}
+	for _, h := range p.huge {
+		n[rssAnon] += uint64(len(h.frames)) * PageSize
 	}
 	return RSS{Anon: n[rssAnon], File: n[rssFile], Shmem: n[rssShmem]}
 }
