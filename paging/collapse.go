@@ -150,6 +150,7 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 		return answer
 	}
 	m, size := s.machine, tab.pages()
+	s.swapInAll(t, v, tab, base)
 	head := m.frames.allocBlock(frameAnon, 1)
 	if head == 0 {
 		return collapseNoMemory
@@ -158,7 +159,6 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 		m.frames.freeBlock(head)
 		return collapseNoRoom
 	}
-	s.swapInAll(t, v, tab, base)
 	s.flushPages(t, FlushCollapse, base, base+size) // pmdp_collapse_flush
 	gone := [numRSS]int64{}
 	tab.lock(t)

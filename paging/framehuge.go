@@ -12,8 +12,11 @@ import (
 // (folio_ref_count).
 type block struct {
 	refs  atomic.Int32
-	parts [1 << 10 / 64]atomic.Uint64 // by frame
+	parts [maxHuge / 64]atomic.Uint64 // by frame
 }
+
+// maxHuge is the most frames of a huge page, with 2 levels.
+const maxHuge = 1 << 10
 
 // blocks are the free ones of a pool. Blocks of frames that were freed one by one
 // are put together again when there is no other (mm/compaction.c, without moving

@@ -131,20 +131,20 @@ func (s *Space) settleHuge(old, now vmaList) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	change := map[*hugePool]int64{}
+	change := map[*hugeVMA]int64{}
 	for _, v := range old {
 		if v.huge != nil {
-			change[v.huge.pool] -= v.reserved()
+			change[v.huge] -= v.reserved()
 		}
 	}
 	for _, v := range now {
 		if v.huge != nil {
-			change[v.huge.pool] += v.reserved()
+			change[v.huge] += v.reserved()
 		}
 	}
-	for p, n := range change {
+	for v, n := range change {
 		if n < 0 { // what is new has been reserved before
-			p.account(n)
+			v.pool.account(n)
 		}
 	}
 }

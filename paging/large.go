@@ -178,19 +178,25 @@ func (t *Task) unlinkHuge(s *Space, base, e uint64) {
 	size := uint32(m.layout.hugePages())
 	m.frames.block(head).refs.Add(-1)
 	s.addHugeBytes(-1)
-	alone := true
+	var last [maxHuge / 64]uint64 // frames of which this was the last mapping; others may go away at the same time
+	all := true
 	for i := range size {
+		gone := m.frames.at(head+i).mapcount.Add(-1) == 0
 		if m.memory != nil {
-			m.memory.unlink(head+i, s, base+uint64(i), e&pteD != 0)
+			gone = m.memory.unlink(head+i, s, base+uint64(i), e&pteD != 0)
 		}
-		alone = m.frames.at(head+i).mapcount.Add(-1) == 0 && alone
+		if gone {
+			last[i/64] |= 1 << (i % 64)
+		} else {
+			all = false
+		}
 	}
-	if alone && m.memory == nil {
+	if all && m.memory == nil {
 		m.frames.freeBlock(head)
 		return
 	}
 	for i := range size {
-		if m.frames.at(head+i).mapcount.Load() == 0 {
+		if last[i/64]>>(i%64)&1 != 0 {
 			t.frames.release(head + i)
 		}
 	}

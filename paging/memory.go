@@ -307,6 +307,11 @@ func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.addMapping(pfn, mapping{s, vpn})
+}
+
+// addMapping is link. Precondition: g.mu.
+func (g *memory) addMapping(pfn uint32, by mapping) {
 	i := g.info(pfn)
 	if i.state&pageKnown == 0 {
 		return
@@ -315,7 +320,7 @@ func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
 		g.stats.Refaults++
 		g.enter(pfn, i)
 	}
-	at := place{mapping: mapping{s, vpn}}
+	at := place{mapping: by}
 	if i.at.space == nil {
 		i.at = at
 	} else {
@@ -338,20 +343,24 @@ func (g *memory) linkFork(pfn uint32, from, to *Space, vpn uint64) {
 }
 
 // unlink is the end of a mapping; dirty says that its entry was
-// (page_remove_rmap). It returns how many entries of swap stand for the page.
-func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (refs int32) {
+// (page_remove_rmap). It says whether that was the last the page had, and no entry of
+// swap stands for it.
+func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (last bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
 	if i.state&pageKnown == 0 {
-		return 0
+		return false
 	}
 	if dirty {
 		i.state |= pageDirty
 	}
 	g.removeMapping(pfn, i, mapping{s, vpn})
-	return i.refs
+	return i.unused()
 }
+
+// unused says that no entry maps a page, or stands for it in swap. Precondition: g.mu.
+func (i *pageInfo) unused() bool { return i.at.space == nil && i.refs == 0 }
 
 // removeMapping takes one place out. Precondition: g.mu.
 func (g *memory) removeMapping(pfn uint32, i *pageInfo, at mapping) {

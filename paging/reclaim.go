@@ -186,6 +186,11 @@ func (g *memory) keep(pfn uint32) {
 // it was anonymous an entry stands for it in swap. It says whether an entry was
 // dirty.
 func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
+	g := r.group
+	if _, ok := g.m.frames.part(pfn); ok && len(r.at) > 0 { // split_folio_to_list; one that is being made stays whole
+		g.m.frames.detachAll(pfn)
+		r.task.stats.huge.SplitPage++
+	}
 	for _, at := range r.at {
 		tab := at.space.table.find(at.vpn)
 		if tab == nil {
@@ -193,7 +198,7 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
 		}
 		tab.lock(r.task)
 		if tab.ptes != nil && tab.huge != 0 { // TTU_SPLIT_HUGE_PMD
-			at.space.splitPage(r.task, tab, at.vpn&^(tab.pages()-1))
+			at.space.split(r.task, tab, at.vpn&^(tab.pages()-1))
 		}
 		if e := tab.load(at.vpn); e&(pteP|pteNone) != 0 && ptePFN(e) == pfn && !tab.dead {
 			now := at.space.list().at(at.vpn<<pageShift).lost(at.vpn, e)
@@ -202,7 +207,7 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
 			}
 			e = tab.set(at.vpn, now)
 			dirty = dirty || e&pteD != 0
-			r.group.evicted(pfn, at, swap)
+			g.evicted(pfn, at, swap)
 			f.mapcount.Add(-1)
 			at.space.charge(f.kind.rss(), -1)
 			if swap {

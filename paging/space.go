@@ -247,17 +247,18 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 // swap stand for its page too.
 func (t *Task) unmapFrame(s *Space, vpn uint64, f *frame, e uint64) {
 	pfn := ptePFN(e)
+	if b, ok := s.machine.frames.part(pfn); ok { // before the frame may be another's
+		b.refs.Add(-1)
+	}
 	n := f.mapcount.Add(-1)
 	if invariants && n < 0 {
 		broken("frame %d has %d mappings", pfn, n)
 	}
-	if b, ok := s.machine.frames.part(pfn); ok {
-		b.refs.Add(-1)
+	last := n == 0
+	if g := s.machine.memory; g != nil {
+		last = g.unlink(pfn, s, vpn, e&pteD != 0)
 	}
-	if g := s.machine.memory; g != nil && g.unlink(pfn, s, vpn, e&pteD != 0) != 0 {
-		return
-	}
-	if n == 0 && f.kind == frameAnon {
+	if last && f.kind == frameAnon {
 		t.frames.release(pfn)
 	}
 }

@@ -43,9 +43,8 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 	} else {
 		g.hitSwapCache(pfn)
 	}
-	f := t.machine.frames.at(pfn)
-	alone := g.unref(pfn) == 0 && f.mapcount.Load() == 0
-	f.mapcount.Add(1)
+	alone := g.mapBack(pfn, t.space, vpn)
+	t.machine.frames.at(pfn).mapcount.Add(1)
 	now := mkPTE(pfn, t.bits(v, false)&^pteW|e&pteExclusive)
 	if alone || e&pteExclusive != 0 {
 		now |= pteExclusive
@@ -58,7 +57,6 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 		}
 	}
 	tab.set(vpn, now)
-	g.link(pfn, t.space, vpn)
 	t.charge(rssSwap, -1)
 	t.charge(rssAnon, 1)
 	return 1, read
@@ -71,17 +69,25 @@ func (g *memory) hitSwapCache(pfn uint32) {
 	g.stats.Cached++
 }
 
-// unref takes one entry of swap away and returns how many stand for the page
-// still (swap_free).
-func (g *memory) unref(pfn uint32) int32 {
+// mapBack maps a page in place of an entry of swap, and says whether it has no other
+// owner. Precondition: the lock of the table.
+func (g *memory) mapBack(pfn uint32, s *Space, vpn uint64) (alone bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	alone = g.unref(pfn)
+	g.addMapping(pfn, mapping{s, vpn})
+	return alone
+}
+
+// unref takes one entry of swap away (swap_free) and says whether nothing maps the
+// page or stands for it now. Precondition: g.mu.
+func (g *memory) unref(pfn uint32) (last bool) {
 	i := g.info(pfn)
 	i.refs--
 	if invariants && i.refs < 0 {
 		broken("page %d has %d entries in swap", pfn, i.refs)
 	}
-	return i.refs
+	return i.unused()
 }
 
 // freeSlot gives up the copy of a page in swap (folio_free_swap).
@@ -101,7 +107,11 @@ func (g *memory) copySwap(pfn uint32) {
 // zapSwap takes an entry of swap away; a page for which nothing else stands is
 // free (free_swap_and_cache).
 func (t *Task) zapSwap(pfn uint32) {
-	if t.machine.memory.unref(pfn) == 0 && t.machine.frames.at(pfn).mapcount.Load() == 0 {
+	g := t.machine.memory
+	g.mu.Lock()
+	last := g.unref(pfn)
+	g.mu.Unlock()
+	if last {
 		t.frames.release(pfn)
 	}
 }
