@@ -29,7 +29,8 @@
 //     (mmap.go, placement in place.go), remap_file_pages (remapfile.go, and
 //     nonlinear.go as it was until 4.0), brk, mprotect (protect.go), mremap,
 //     madvise, msync, mlock and its kin (mlock.go), fork, clone, vfork, exec,
-//     exit (process.go).
+//     exit (process.go); a new image from the headers of a program, with the
+//     faults that execve itself takes (exec.go, exec_elf.go).
 //   - Page tables of 2 (i386), 3 (PAE), 4 (x86-64) and 5 levels (LA57) by one
 //     walker (pagetable.go), and the end of user memory and the places of
 //     mappings that go with each (layout.go, place.go).
@@ -195,6 +196,14 @@
 //     there is no fault-around, no read-ahead of files or swap.
 //   - Differs from Linux: the window of swap read-ahead is 8 pages and does not
 //     adapt.
+//
+// Exec:
+//
+//   - Differs from Linux: [Task.ExecImage] does not read the strings from the old
+//     image; a 32-bit program of a 64-bit kernel has its stack at 4 GiB from the
+//     beginning; the vdso is placed like a mapping and not tried above the stack;
+//     randomisation moves the stack only (Image.Shift). Files without write
+//     permission, set-user-id, scripts (#!) and limits of processes do not occur.
 //
 // Placement:
 //
