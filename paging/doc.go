@@ -179,7 +179,7 @@
 //   - Differs from Linux 2.6.32 (the profile): calls and flags that came later are
 //     there but for advice; populating reads shared memory where that kernel wrote
 //     it; reclaim finds the entries of non-linear mappings one by one and their
-//     accessed bits too; merging, placement and the guard gap of 1 MiB are
+//     accessed bits too; exec, merging, placement and the guard gap of 1 MiB are
 //     those of 6.1; mremap flushes ranges and not page by page.
 //
 // Memory under a limit:

@@ -2,6 +2,7 @@ package paging
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -137,6 +138,16 @@ func TestExecErrors(t *testing.T) {
 		{"less than that", func(c *Config) { c.StackLimit = 1 << 30 }, func(im *Image) { im.Args = strings128K(47) }, 0, false},
 		{"pointers count (bprm_stack_limits)", nil, func(im *Image) { im.Args = make([]uint64, 2<<20/8) }, E2BIG, false},
 		{"ARG_MAX is always allowed, but not a stack above its limit (expand_downwards)", func(c *Config) { c.StackLimit = 64 << 10 }, func(im *Image) { im.Args[0] = 100 << 10 }, E2BIG, false},
+		{"no frame for the arguments (get_arg_page)", func(c *Config) { c.Memory = 2 * PageSize }, func(im *Image) { im.Args[0] = 4 * PageSize }, E2BIG, false},
+		{"the stack would leave user memory (setup_arg_pages)", nil, func(im *Image) { im.Shift = window64 - PageSize }, ENOMEM, true},
+		{"no room for 128 KiB below the arguments (expand_stack)", func(c *Config) { c.AddressLimit = 30 * PageSize }, nil, EFAULT, true},
+		{"a smaller stack is as large as it may be", func(c *Config) { c.StackLimit = 64 << 10 }, nil, 0, false},
+		{"but the pointers do not fit there (create_elf_tables)", func(c *Config) { c.StackLimit = 100 << 10 }, func(im *Image) { im.Args = slices.Repeat([]uint64{1}, 14000) }, EFAULT, true},
+		{"no room for the loader", func(c *Config) { c.AddressLimit = 40 * PageSize }, nil, ENOMEM, true},
+		{"no argument: the kernel adds an empty one", nil, func(im *Image) { im.Args = nil }, 0, false},
+		{"a segment of zeros alone", nil, func(im *Image) {
+			im.Segments = append(im.Segments, Segment{Vaddr: 0x8000, MemSize: 0x2000, Prot: rw})
+		}, 0, false},
 		{"no file part may be larger than its segment", nil, func(im *Image) { im.Segments[0].MemSize = 0x1000 }, EINVAL, true},
 		{"the loader's: ENOMEM", nil, func(im *Image) { im.Interp.Segments[0].MemSize = 0x1000 }, ENOMEM, true},
 		{"an offset unlike its address", nil, func(im *Image) { im.Segments[1].Offset++ }, EINVAL, true},
