@@ -29,7 +29,8 @@
 //     (mmap.go, placement in place.go), remap_file_pages (remapfile.go, and
 //     nonlinear.go as it was until 4.0), brk, mprotect (protect.go), mremap,
 //     madvise, msync, mlock and its kin (mlock.go), fork, clone, vfork, exec,
-//     exit (process.go).
+//     exit (process.go); a new image from the headers of a program, with the
+//     faults that execve itself takes (exec.go, exec_elf.go).
 //   - Page tables of 2 (i386), 3 (PAE), 4 (x86-64) and 5 levels (LA57) by one
 //     walker (pagetable.go), and the end of user memory and the places of
 //     mappings that go with each (layout.go, place.go).
@@ -181,7 +182,7 @@
 //   - Differs from Linux 2.6.32 (the profile): calls and flags that came later are
 //     there but for advice; populating reads shared memory where that kernel wrote
 //     it; reclaim finds the entries of non-linear mappings one by one and their
-//     accessed bits too; merging, placement and the guard gap of 1 MiB are
+//     accessed bits too; exec, merging, placement and the guard gap of 1 MiB are
 //     those of 6.1; mremap flushes ranges and not page by page.
 //
 // Memory under a limit:
@@ -219,6 +220,14 @@
 //     sub-pools (min_size); recorded mappings make a pool grow.
 //   - Entries of large pages have ways of their own in the first level of a TLB, as
 //     in Skylake; see tlb_large.go.
+//
+// Exec:
+//
+//   - Differs from Linux: [Task.ExecImage] does not read the strings from the old
+//     image; a 32-bit program of a 64-bit kernel has its stack at 4 GiB from the
+//     beginning; the vdso is placed like a mapping and not tried above the stack;
+//     randomisation moves the stack only (Image.Shift). Files without write
+//     permission, set-user-id, scripts (#!) and limits of processes do not occur.
 //
 // Placement:
 //

@@ -219,8 +219,13 @@ func (t *Task) Kill() { t.proc.killed.Store(true) }
 
 // within lets do act on another task's address space for t: faults count for t.
 func (t *Task) within(target *Task, do func(r *Task)) {
+	t.inSpace(target.space, do)
+}
+
+// inSpace lets do act on an address space for t.
+func (t *Task) inSpace(s *Space, do func(r *Task)) {
 	t.RunOn(t.onCPU)
-	r := &Task{machine: t.machine, space: target.space, proc: t.proc, actor: t, onCPU: t.onCPU, frames: frameCache{pool: t.machine.frames}}
+	r := &Task{machine: t.machine, space: s, proc: t.proc, actor: t, onCPU: t.onCPU, frames: frameCache{pool: t.machine.frames}}
 	do(r)
 	r.frames.drain()
 	t.stats.add(&r.stats)

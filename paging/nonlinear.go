@@ -127,26 +127,37 @@ func (s *Space) installFileEntries(t *Task, v *vma, start, end, pgoff uint64) {
 }
 
 // fileIndex is the page of the file that a fault on a page is about: the one that
-// its entry names, or maps, in a non-linear mapping.
+// its entry names, or maps, in a non-linear mapping. The table is not locked: a
+// page that just leaves the file is taken for its first, and the fault looks again
+// under the lock.
 func (t *Task) fileIndex(v *vma, vpn uint64) uint64 {
 	if v.flags&vmNonLinear == 0 {
 		return v.index(vpn)
 	}
-	return v.indexOf(vpn, t.peek(vpn))
+	index, _ := v.place(vpn, t.peek(vpn))
+	return index
 }
 
-// indexOf is the page of the file that an entry stands for.
+// indexOf is the page of the file that an entry stands for. Precondition: the lock
+// of the table, if the mapping is non-linear.
 func (v *vma) indexOf(vpn, e uint64) uint64 {
-	switch {
-	case isFileEntry(e):
-		return fileOffset(e)
-	case v.flags&vmNonLinear != 0 && e&(pteP|pteNone) != 0:
-		if index, ok := v.file.indices.Load(ptePFN(e)); ok {
-			return index.(uint64)
-		}
+	index, ok := v.place(vpn, e)
+	if invariants && !ok {
 		broken("page %#x of a non-linear mapping has no place in its file", vpn)
 	}
-	return v.index(vpn)
+	return index
+}
+
+func (v *vma) place(vpn, e uint64) (index uint64, ok bool) {
+	switch {
+	case isFileEntry(e):
+		return fileOffset(e), true
+	case v.flags&vmNonLinear != 0 && e&(pteP|pteNone) != 0:
+		at, ok := v.file.indices.Load(ptePFN(e))
+		index, _ = at.(uint64)
+		return index, ok
+	}
+	return v.index(vpn), true
 }
 
 // linearKind is the leaf of a fault on an empty entry of a non-linear mapping

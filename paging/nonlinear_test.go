@@ -3,6 +3,7 @@ package paging
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -247,5 +248,35 @@ after  PTE 0x3000000000 frame 65 shmem 1 PW-AD-
 minor, non_linear, 1 entry made present`
 	if got := strings.Join(told, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Several tasks at once on one non-linear mapping, with every locking design: what
+// comes out depends on who is faster, but all accounts hold.
+func TestNonLinearStress(t *testing.T) {
+	for _, locking := range []Locking{LockPerTable, LockMM, LockGlobal} {
+		tk, f := oldKernel(t, 64, func(c *Config) { c.Locking = locking })
+		var all sync.WaitGroup
+		for i := range uint64(4) {
+			worker := tk.Clone(uint32(2+i), int(i))
+			all.Go(func() {
+				defer worker.Exit()
+				for n := range uint64(3000) {
+					at := page(n * (7 + i) % 64)
+					switch {
+					case i == 0 && n%50 == 0:
+						f.Truncate((4 + n%12) * PageSize)
+					case i == 1 && n%20 == 0:
+						worker.Madvise(at&^(8*PageSize-1), 8*PageSize, madvDontNeed)
+					case n%10 == i:
+						worker.RemapFilePages(at, PageSize, 0, n%16, MapNonBlock)
+					default:
+						worker.Access(at, []Access{Read, Write}[n%2])
+					}
+				}
+			})
+		}
+		all.Wait()
+		check(t, tk.machine)
 	}
 }

@@ -137,14 +137,22 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 	}
 }
 
-// Exec gives the process a new, empty address space (fs/exec.c:exec_mmap). Its
-// other threads die.
+// Exec gives the process a new, empty address space (fs/exec.c:exec_mmap): what a
+// recording tells of the new image comes as regions and copies. Its other threads
+// die. ExecImage builds the image as the kernel does.
 func (t *Task) Exec() {
+	fresh := t.machine.newSpace()
+	fresh.users.Add(1)
+	t.become(fresh)
+}
+
+// become ends the other threads and takes over a space that counts the task
+// already.
+func (t *Task) become(fresh *Space) {
 	for _, other := range t.siblings() {
 		other.Exit()
 	}
-	old, fresh := t.space, t.machine.newSpace()
-	fresh.users.Add(1)
+	old := t.space
 	fresh.noHuge.Store(old.noHuge.Load()) // MMF_INIT_MASK
 	t.machine.tasksMu.Lock()
 	t.space = fresh

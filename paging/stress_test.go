@@ -178,7 +178,7 @@ func TestHugeUnderPressure(t *testing.T) {
 	for _, policy := range []string{"linux", "mglru"} {
 		for seed := range uint64(3) {
 			t.Run(fmt.Sprint(policy, seed), func(t *testing.T) {
-				m := underLimit(t, policy, 1300, func(c *Config) { c.THP, c.Swap = THPMadvise, 1 << 30 })
+				m := underLimit(t, policy, 1300, func(c *Config) { c.THP, c.Swap = THPMadvise, 1<<30 })
 				w := stressor{task: m.NewProcess(1, 1, 0), r: rand.New(rand.NewPCG(seed, 2)), file: m.File(1, 1, 100*PageSize, "/f"), pid: 7}
 				w.task.pages(t, stressPages, MmapArgs{Addr: stressBase, Prot: rw, Flags: anon | MapFixed})
 				w.task.Madvise(stressBase, stressPages*PageSize, madvHugePage)

@@ -169,6 +169,8 @@ const (
 	ENOENT     Errno = 2
 	EINTR      Errno = 4
 	EIO        Errno = 5
+	E2BIG      Errno = 7
+	ENOEXEC    Errno = 8
 	EBADF      Errno = 9
 	EAGAIN     Errno = 11
 	ENOMEM     Errno = 12
@@ -180,11 +182,12 @@ const (
 	EINVAL     Errno = 22
 	ENOSPC     Errno = 28
 	EOVERFLOW  Errno = 75
+	ELIBBAD    Errno = 80
 	EOPNOTSUPP Errno = 95
 )
 
 var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", ENOENT: "ENOENT", ENOSPC: "ENOSPC", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
-	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
+	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", E2BIG: "E2BIG", ENOEXEC: "ENOEXEC", ELIBBAD: "ELIBBAD", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
 
 func (e Errno) String() string {
 	if s, ok := errnoNames[e]; ok {

@@ -60,6 +60,15 @@
 // call, and the first is described. Where no Map record tells the start of the
 // heap, the first brk does.
 //
+// # Exec
+//
+// op=exec takes the old image down. The new one is what follows: Map records of
+// its regions, and UserCopy records of what the kernel wrote while it built them -
+// arguments and tables at the top of the stack, and zeros from where .bss begins to
+// the end of that page; recorders write both, and so may a trace by hand (lesson
+// exec_image). Nothing is counted beside them. paging.Task.ExecImage works all of
+// it out from the headers of the program.
+//
 // # 32-bit programs
 //
 // The ABI in the header of the trace chooses the address space, for all of its

@@ -131,9 +131,7 @@ func replayTrace(t *testing.T, name string) figures {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	model := paging.DefaultConfig()
-	model.NoZeroPage = true
-	run, err := replay.Run(context.Background(), src, replay.Options{Model: model, Check: true})
+	run, err := replay.Run(context.Background(), src, replay.Options{Model: paging.DefaultConfig(), Check: true})
 	if err != nil {
 		t.Fatal(err)
 	}
