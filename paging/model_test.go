@@ -10,7 +10,8 @@ import (
 
 // Random calls and accesses of several processes, on the package and on its slow
 // twin: every answer, every fault and its kind, the mappings, resident memory by
-// kind and the page tables agree after each step, and the recount holds.
+// kind and the page tables agree after each step, and the recount holds. A million
+// operations: go test ./paging -run TestAgainstTwin -v -rapid.checks=2500 -rapid.steps=40
 func TestAgainstTwin(t *testing.T) {
 	for levels := 2; levels <= 5; levels++ {
 		t.Run(fmt.Sprint("levels=", levels), func(t *testing.T) { testAgainstTwin(t, "linux-6.1", levels, THPNever) })
@@ -24,10 +25,13 @@ func TestAgainstTwin(t *testing.T) {
 }
 
 func testAgainstTwin(t *testing.T, profile string, levels int, thp THP) {
+	seeds, operations := 0, 0
+	defer func() { t.Logf("%d seeds, %d operations", seeds, operations) }()
 	rapid.Check(t, func(t *rapid.T) {
+		seeds++
 		w := newDuel(t, profile, levels, thp)
 		steps := map[string]func(*rapid.T){
-			"":         w.agree,
+			"":         func(t *rapid.T) { operations++; w.agree(t) },
 			"access":   w.access,
 			"stray":    w.stray,
 			"sweep":    w.sweep,
