@@ -30,6 +30,10 @@ type File struct {
 	chunks sync.Map     // index / cacheChunk -> *[cacheChunk]atomic.Uint32
 	cached atomic.Int64 // frames held
 
+	// left are the parts of a warm cache that left it after all (recycle.go): what the
+	// model has a frame for came back. nil for none; changes under mu.
+	left atomic.Pointer[[]pageRange]
+
 	// mu is the invalidate lock: one resize or hole at a time. While busy is
 	// set faults on the file wait for mu.
 	mu   sync.Mutex
@@ -59,13 +63,17 @@ func (f *File) pages() uint64 {
 }
 
 // cold says that pages of the file have to be read before they are mapped.
-func (f *File) cold() bool { return f.machine.cfg.Cache == CacheCold && !f.shmem }
+func (f *File) cold() bool {
+	return !f.shmem && (f.machine.cfg.Cache == CacheCold || f.left.Load() != nil)
+}
 
 // resident says whether a page is in the cache: for a file with a warm cache
 // every page is, whether the model has given it a frame yet or not.
 func (f *File) resident(index uint64) bool {
 	if f.machine.cfg.Cache == CacheWarm && !f.shmem {
-		return index < f.pages()
+		if left := f.left.Load(); left == nil || !inRanges(*left, index) {
+			return index < f.pages()
+		}
 	}
 	pfn := f.slot(index).Load()
 	return pfn != 0 && f.machine.memory.resident(pfn)

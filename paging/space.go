@@ -173,9 +173,24 @@ func (s *Space) countTables(grown int) {
 type zapKind uint8
 
 const (
-	zapAll   zapKind = iota
-	zapCache         // those of the page cache: private copies stay
+	zapAll     zapKind = iota
+	zapCache           // those of the page cache: private copies stay
+	zapClean           // clean ones of files
+	zapNothing         // none; it has met every fault that was under way
 )
+
+// takes says whether an entry of a frame goes.
+func (k zapKind) takes(f *frame, e uint64) bool {
+	switch k {
+	case zapCache:
+		return f.kind != frameAnon
+	case zapClean:
+		return f.kind == frameFile && e&pteD == 0 && !isSwap(e)
+	case zapNothing:
+		return false
+	}
+	return true
+}
 
 // zap clears the entries of the pages [start, end) (mm/memory.c:
 // zap_pte_range). Mappings that still cover them stay. Each leaf table with
@@ -207,11 +222,13 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 				continue
 			}
 			if isFileEntry(e) {
-				tab.set(vpn, 0)
+				if kind == zapAll || kind == zapCache {
+					tab.set(vpn, 0)
+				}
 				continue
 			}
 			f := s.machine.frames.at(ptePFN(e))
-			if kind == zapCache && f.kind == frameAnon {
+			if !kind.takes(f, e) {
 				continue
 			}
 			e = tab.set(vpn, 0)

@@ -81,6 +81,7 @@ func (e *engine) config() result.Config {
 		Overcommit: c.Overcommit.String(), OvercommitRatio: c.OvercommitRatio, RAMBytes: c.RAM,
 		AddressLimitBytes: c.AddressLimit, DataLimitBytes: c.DataLimit, StackLimitBytes: c.StackLimit, LockedLimitBytes: c.LockedLimit}
 	out.THP, out.HugePages, out.HugeOvercommit, out.GiantPages = c.THP.String(), c.HugePages, c.HugeOvercommit, c.GiantPages
+	out.RecycleEvery = e.opts.RecycleEvery
 	if c.THP != paging.THPNever {
 		out.CollapseEveryNS = uint64(c.CollapseEvery)
 	}

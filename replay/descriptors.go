@@ -79,7 +79,7 @@ func (e *engine) dropDescriptors(t *descriptorTable) {
 }
 
 // followedCalls is the table of the calls that close or copy descriptors, change the
-// file behind one, or switch huge pages off; they are followed when the recording
+// file behind one or what is in memory of it, or switch huge pages off; they are followed when the recording
 // says that they succeeded.
 var followedCalls = byNumber(map[string]func(e *engine, p *process, s *trace.Syscall) error{
 	"close": func(e *engine, p *process, s *trace.Syscall) error {
@@ -88,6 +88,9 @@ var followedCalls = byNumber(map[string]func(e *engine, p *process, s *trace.Sys
 	},
 	"close_range":  followCloseRange,
 	"prctl":        followPrctl,
+	"fadvise64":    followFadvise,
+	"fadvise64_64": followFadvise64,
+	"readahead":    followReadahead,
 	"memfd_create": followMemfd,
 	"ftruncate":    followTruncate,
 	"ftruncate64":  followTruncate64,

@@ -20,6 +20,9 @@ type Options struct {
 	Costs    Costs          // for estimates of time; zero value = DefaultCosts
 	Path     string         // of the trace, for the result
 	Workers  int            // that decode ahead for the source; for the result only
+	// RecycleEvery drops the clean pages of files from the page cache, mapped or not,
+	// after every so many accesses; 0 = never.
+	RecycleEvery uint64
 	Buckets  int            // most buckets of the time line; 0 = 1000
 	Check    bool           // recount the whole model while replaying and at the end
 	Explain  func(Step)     // called for every fault, in order; slows the replay down; nil = none
@@ -75,14 +78,16 @@ type engine struct {
 
 	timeline *timeline
 	clock    clock
-	mappings *mappings
-	agree    agreement
-	marks    []result.Mark
-	names    names
-	warnings warnings
-	finalRSS uint64
-	oomKills uint64
-	costs    Costs
+
+	nextRecycle, recycled uint64 // accesses; pages
+	mappings              *mappings
+	agree                 agreement
+	marks                 []result.Mark
+	names                 names
+	warnings              warnings
+	finalRSS              uint64
+	oomKills              uint64
+	costs                 Costs
 
 	sinceCheck struct{ events, refs int }
 	nextTell   uint64
@@ -150,11 +155,13 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		chunk:    make([]paging.Ref, 0, chunkRefs),
 		timeline: newTimeline(opts.Buckets),
 		clock:    newClock(opts.Model),
-		mappings: newMappings(lim.rows),
-		agree:    newAgreement(lim.ignored),
-		names:    names{limit: lim.names},
-		warnings: warnings{limit: lim.warnings},
-		nextTell: progressEvery,
+
+		nextRecycle: opts.RecycleEvery,
+		mappings:    newMappings(lim.rows),
+		agree:       newAgreement(lim.ignored),
+		names:       names{limit: lim.names},
+		warnings:    warnings{limit: lim.warnings},
+		nextTell:    progressEvery,
 	}
 	m.OnFault(e.onFault)
 	if opts.Explain != nil {
@@ -248,6 +255,7 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 			return fmt.Errorf("%w: the reference to page %#x does not count its first access", trace.ErrCorrupt, refs[0].VPN)
 		}
 		e.tick()
+		e.recycle()
 		if e.accesses >= e.timeline.boundary {
 			e.timeline.snapshot(e.accesses, e.machine.Stats(), len(e.threads))
 		}
@@ -278,6 +286,9 @@ func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
 	room := e.timeline.boundary - e.accesses
 	if e.clock.step != 0 {
 		room = min(room, e.clock.next-e.accesses)
+	}
+	if e.opts.RecycleEvery != 0 {
+		room = min(room, e.nextRecycle-e.accesses)
 	}
 	n := min(len(refs), chunkRefs)
 	if e.opts.Explain != nil || e.opts.Frames != nil {

@@ -29,7 +29,7 @@ func (e *engine) makeVictim(th *thread) bool {
 func (e *engine) pressure(t *result.Totals, s *paging.Stats) {
 	r := &s.Reclaim
 	t.Reclaim = result.Reclaim{Evictions: r.Evictions, Refaults: r.Refaults, Dropped: r.Dropped, PeakBytes: s.PeakMemory,
-		FileInBytes: r.FileIn * paging.PageSize, FileOutBytes: r.FileOut * paging.PageSize, OOMKills: e.oomKills}
+		FileInBytes: r.FileIn * paging.PageSize, FileOutBytes: r.FileOut * paging.PageSize, OOMKills: e.oomKills, Recycled: e.recycled}
 	t.Swap = result.Swap{InBytes: r.SwapIn * paging.PageSize, OutBytes: r.SwapOut * paging.PageSize, CacheHits: r.Cached}
 	if e.machine.Config().Memory == 0 {
 		return

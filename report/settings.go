@@ -43,6 +43,9 @@ func settings(run *result.Run) []setting {
 	if n := c.HugePages + c.GiantPages; n > 0 {
 		add("pools of hugetlb", fmt.Sprintf("%d pages, %d more on demand, %d of 1 GiB", c.HugePages, c.HugeOvercommit, c.GiantPages))
 	}
+	if c.RecycleEvery > 0 {
+		add("page cache recycled", "every "+SI(c.RecycleEvery)+" accesses")
+	}
 	add("vsyscall page", c.Vsyscall)
 	add("overcommit", overcommitInWords(c))
 	for _, l := range []struct {

@@ -41,6 +41,9 @@ func Text(w io.Writer, run *result.Run) error {
 	if f.Total > 0 {
 		row("  scope", "", "%s full, %s of ranges (%s), %s", Count(f.Full), Count(f.Ranged), plural(f.Pages, "page", "pages"), plural(f.IPIs, "IPI", "IPIs"))
 	}
+	if t.Reclaim.Recycled > 0 {
+		row("recycled", Count(t.Reclaim.Recycled), "pages of files left the page cache, every %s accesses", SI(run.Config.RecycleEvery))
+	}
 	if h := &t.Huge; h.FaultAlloc+h.ZeroMapped+h.Collapsed > 0 {
 		row("huge pages", Count(h.FaultAlloc+h.Collapsed), "%s by faults, %s collapsed; %s split; most %s", Count(h.FaultAlloc), Count(h.Collapsed), plural(h.SplitPMD, "mapping", "mappings"), Bytes(h.PeakBytes))
 	}

@@ -33,6 +33,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	fs.BoolVar(&c.HighMem, "highmem", false, "frames of programs are high memory, which the kernel maps to zero or copy it; with 2 or 3 levels")
 	costs := fs.String("costs", "", "JSON `file` with costs in ns for the estimate of time; what it does not name keeps the built-in cost")
 	limits := limitFlags(fs, &c)
+	recycle := fs.Uint64("recycle", 0, "drop clean pages of files from the page cache, mapped or not, after every so many `accesses`, as if others needed the memory")
 	workers := fs.Int("workers", runtime.GOMAXPROCS(0), "decode ahead with so many `workers`; the result is the same for any number, 1 does it all in turn")
 	return func() (replay.Options, error) {
 		var err error
@@ -81,7 +82,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if err != nil {
 			return replay.Options{}, err
 		}
-		return replay.Options{Model: c, Costs: table, Workers: *workers}, nil
+		return replay.Options{Model: c, Costs: table, Workers: *workers, RecycleEvery: *recycle}, nil
 	}
 }
 

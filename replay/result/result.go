@@ -55,6 +55,7 @@ type Config struct {
 	Reclaim          string `json:"reclaim,omitempty"`       // policy, where there is a limit or swap
 	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
 
+	RecycleEvery    uint64 `json:"recycle_every_accesses,omitempty"` // clean pages of files leave the page cache
 	THP             string `json:"thp"`                            // transparent huge pages: never, madvise or always
 	CollapseEveryNS uint64 `json:"collapse_every_ns,omitempty"`    // between two scans for small pages that become a huge one
 	HugePages       uint64 `json:"hugepages,omitempty"`            // pages in the pool of hugetlb of 2 MiB (4 MiB with 2 levels)
@@ -196,6 +197,7 @@ type Reclaim struct {
 	FileInBytes  uint64   `json:"file_in_bytes"`  // read from files
 	FileOutBytes uint64   `json:"file_out_bytes"` // dirty pages of files written back
 	OOMKills     uint64   `json:"oom_kills"`
+	Recycled     uint64   `json:"recycled"` // pages of files dropped by Config.RecycleEvery
 }
 
 // Pressure says in a word how a run under a limit went.
