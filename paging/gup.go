@@ -97,7 +97,7 @@ func (v *vma) checkGUP(flags gupFlags) Errno {
 	case v.flags&vmPFNMap != 0:
 		return EFAULT
 	case flags&gupWrite != 0:
-		if v.flags&vmWrite == 0 && !(force && v.isCOW()) {
+		if v.flags&vmWrite == 0 && !(force && v.isCOW() && v.huge == nil) { // hugetlb knows no forced writes
 			return EFAULT
 		}
 	case v.flags&vmRead == 0 && !(force && v.flags&vmMayRead != 0):
@@ -117,7 +117,7 @@ func (t *Task) followPage(v *vma, vpn uint64, flags gupFlags) gupStep {
 	case isSwap(e), isFileEntry(e):
 		return gupMissing
 	case e == 0:
-		if flags&gupDump != 0 && anonymous { // no_page_table
+		if flags&gupDump != 0 && (anonymous || v.huge != nil && !v.holdsHuge(vpn)) { // no_page_table, follow_hugetlb_page
 			return gupHole
 		}
 		return gupMissing
@@ -130,7 +130,7 @@ func (t *Task) followPage(v *vma, vpn uint64, flags gupFlags) gupStep {
 		return gupMissing
 	case flags&gupDump != 0 && f.kind == frameZero && v.flags&vmSpecial == 0:
 		return gupHole
-	case flags&(gupWrite|gupPin) == gupPin && e&(pteW|pteExclusive) == 0 && f.kind == frameAnon: // gup_must_unshare
+	case flags&(gupWrite|gupPin) == gupPin && e&(pteW|pteExclusive) == 0 && (f.kind == frameAnon || f.kind == frameHugeAnon): // gup_must_unshare
 		return gupShared
 	}
 	return gupFound

@@ -307,6 +307,12 @@ func (t *Task) hugetlbWrite(l vmaList, v *vma, tab *table, base uint64, unshare 
 	return true, Minor
 }
 
+// holdsHuge says whether the object behind a mapping has the page
+// (hugetlbfs_pagecache_present).
+func (v *vma) holdsHuge(vpn uint64) bool {
+	return v.file.slot(v.index(vpn&^(v.huge.size()-1))).Load() != 0
+}
+
 // putHugeTLB takes one mapping of a page away. Precondition: hugePools.mu.
 func (t *Task) putHugeTLB(p *hugePool, head uint32) {
 	f := t.machine.frames.at(head)
