@@ -42,6 +42,16 @@
 //	vmtrace gen silberschatz -o book.vmt
 //	vmtrace replay --frames 3 --reclaim fifo --explain book.vmt
 //
+// --thp gives anonymous memory huge pages, and --hugepages fills the pool that
+// MAP_HUGETLB takes from. What huge pages would save in TLB misses, and cost in memory:
+//
+//	vmtrace gen random --pages 32768 -o random.vmt
+//	vmtrace replay random.vmt
+//	vmtrace replay --thp always random.vmt
+//
+// --recycle drops clean pages of files under the program, as if others needed the
+// memory.
+//
 // replay --explain tells faults in words, with the entry of the page table before
 // and after: PTE, address, the frame and what it holds, how many entries map it, and
 // its bits: P present (N: there, but no access permitted), W writable, X executable,
