@@ -55,7 +55,7 @@ func rssFigure(run *result.Run) *drawing {
 		entries = append(entries, keyEntry{label: "page tables (not part of RSS)", line: &line})
 	}
 	if t := seriesNamed(run, "huge"); t != nil {
-		line := draw.LineStyle{Color: ink, Width: vg.Points(1.2), Dashes: []vg.Length{1, 2}}
+		line := draw.LineStyle{Color: bright, Width: vg.Points(1.6)}
 		p.Add(&outline{cols.edges, cols.peak(t.Values), line})
 		entries = append(entries, keyEntry{label: "of it in huge pages", line: &line})
 	}

@@ -21,6 +21,7 @@ const (
 var (
 	ink    = color.Gray{0x22}
 	soft   = color.Gray{0x66}
+	bright = color.RGBA{0xf0, 0xa8, 0x30, 0xff} // a line that is seen on every shade
 	signal = color.RGBA{0xb0, 0x3a, 0x2e, 0xff} // what should catch the eye
 
 	// shades differ in brightness as much as in hue: neighbours can be told
