@@ -108,7 +108,7 @@ func newMemory(m *Machine) (*memory, error) {
 	if c.NeedsFuture() && c.Future == nil {
 		return nil, fmt.Errorf("reclaim policy %q needs the future, from a run without a limit (Config.Future)", how.name)
 	}
-	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched, unlimited{}
+	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched && c.Only == nil, unlimited{}
 	switch {
 	case c.Stack != nil:
 		g.exact, g.batched, g.policy, g.stack = true, false, &stackPolicy{c.Stack}, c.Stack

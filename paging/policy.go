@@ -58,6 +58,14 @@ func findPolicy(name string) (*policyRow, error) {
 	return nil, fmt.Errorf("reclaim policy %q: there are %v", name, names)
 }
 
+// PolicyName is the policy that the configuration asks for.
+func (c Config) PolicyName() string {
+	if how, err := findPolicy(c.Reclaim); err == nil {
+		return how.name
+	}
+	return c.Reclaim
+}
+
 // NeedsFuture says whether the policy of the configuration asks Config.Future.
 func (c Config) NeedsFuture() bool {
 	how, err := findPolicy(c.Reclaim)

@@ -54,7 +54,7 @@ func (e *engine) trace() result.Trace {
 		command[i] = plain(word)
 	}
 	return result.Trace{Path: plain(e.opts.Path), Origin: plain(h.Origin), Tool: plain(h.Tool), Command: command,
-		Accesses: e.accesses + e.passed.accesses, Refs: e.refs + e.passed.refs, Records: e.records, Reduce: h.Reduce, Lost: e.lost.records}
+		Accesses: e.accesses + e.passed.accesses + e.unpicked.accesses, Refs: e.refs + e.passed.refs + e.unpicked.refs, Records: e.records, Reduce: h.Reduce, Lost: e.lost.records}
 }
 
 // processes lists the processes in the order they appeared. Those above the limit

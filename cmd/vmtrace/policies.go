@@ -43,19 +43,16 @@ func policyList(fs *pflag.FlagSet) ([]string, error) {
 	return list, flag.Value.Set(list[0])
 }
 
-// comparePolicies replays the trace with one policy after the other.
+// comparePolicies replays the trace with all policies side by side.
 func comparePolicies(ctx context.Context, path string, policies []string, opts replay.Options, asJSON bool, io stdio, how ...trace.ReaderOption) error {
-	if err := readableAgain(path); err != nil {
-		return err
-	}
-	var runs []*result.Run
+	var all []replay.Options
 	for _, name := range policies {
 		opts.Model.Reclaim = name
-		run, err := replayFile(ctx, path, opts, io, how...)
-		if err != nil {
-			return fmt.Errorf("reclaim policy %s: %w", name, err)
-		}
-		runs = append(runs, run)
+		all = append(all, opts)
+	}
+	runs, err := replayAll(ctx, path, all, io, how...)
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		return result.WriteList(io.out, runs)
