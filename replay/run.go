@@ -168,7 +168,7 @@ const foresight = -1
 
 // name says which configuration failed, where there are several.
 func (j *job) name(i int, err error) error {
-	if len(j.opts) == 1 || errors.Is(err, context.Canceled) {
+	if len(j.opts) == 1 || j.opts[i].Model.Memory == 0 || errors.Is(err, context.Canceled) {
 		return err
 	}
 	return fmt.Errorf("%s in %d bytes: %w", j.opts[i].Model.PolicyName(), j.opts[i].Model.Memory, err)

@@ -30,17 +30,25 @@ func policyNames() []string {
 // "all". The flag is left with the first, for the model.
 func policyList(fs *pflag.FlagSet) ([]string, error) {
 	flag := fs.Lookup("reclaim")
+	list, err := knownPolicies(strings.Split(flag.Value.String(), ","))
+	if err != nil {
+		return nil, err
+	}
+	return list, flag.Value.Set(list[0])
+}
+
+// knownPolicies checks names of policies; "all" stands for every one.
+func knownPolicies(list []string) ([]string, error) {
 	all := policyNames()
-	list := strings.Split(flag.Value.String(), ",")
 	if slices.Equal(list, []string{"all"}) {
-		list = all
+		return all, nil
 	}
 	for _, name := range list {
 		if !slices.Contains(all, name) {
 			return nil, usagef("reclaim policy %q: there are %v, and all", name, all)
 		}
 	}
-	return list, flag.Value.Set(list[0])
+	return list, nil
 }
 
 // comparePolicies replays the trace with all policies side by side.

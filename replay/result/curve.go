@@ -7,17 +7,19 @@ import (
 
 // Curve is faults against memory: one document of "vmtrace curve".
 type Curve struct {
-	Schema         int          `json:"schema"`
-	Trace          Trace        `json:"trace"`
-	Config         Config       `json:"config"`
-	FootprintBytes uint64       `json:"footprint_bytes"` // memory from which on nothing leaves
-	Points         []CurvePoint `json:"points"`          // in order of memory
-	Knees          []CurvePoint `json:"knees"`           // where more memory begins to pay little
-	Budget         *Budget      `json:"budget,omitempty"`
-	Reuse          []Bucket     `json:"reuse_distance_pages"`
-	WorkingSet     []WorkingSet `json:"working_set"`
-	Timing         Timing       `json:"run"`
-	Warnings       []string     `json:"warnings"`
+	Schema         int           `json:"schema"`
+	Trace          Trace         `json:"trace"`
+	Config         Config        `json:"config"`
+	FootprintBytes uint64        `json:"footprint_bytes"` // memory from which on nothing leaves
+	Points         []CurvePoint  `json:"points"`          // in order of memory
+	Knees          []CurvePoint  `json:"knees"`           // where more memory begins to pay little
+	Budget         *Budget       `json:"budget,omitempty"`
+	Sample         *Sample       `json:"sample,omitempty"`   // nil: every page was looked at, and nothing is estimated
+	Policies       []PolicyCurve `json:"policies,omitempty"` // side by side, at the same sizes
+	Reuse          []Bucket      `json:"reuse_distance_pages"`
+	WorkingSet     []WorkingSet  `json:"working_set"`
+	Timing         Timing        `json:"run"`
+	Warnings       []string      `json:"warnings"`
 }
 
 // CurvePoint is what a run takes in so much memory.
@@ -26,6 +28,31 @@ type CurvePoint struct {
 	Minor          uint64 `json:"minor"`
 	Major          uint64 `json:"major"`
 	WriteBackBytes uint64 `json:"write_back_bytes"` // dirty pages written to swap and files
+	*Band                 // nil where nothing is estimated
+}
+
+// Sample says that the counts of a curve are estimates, from a share of the pages.
+type Sample struct {
+	Rate  float64 `json:"rate"`
+	Seeds int     `json:"seeds"` // independent samples
+	Pages uint64  `json:"pages"` // in a sample, on average, at the most at one time
+}
+
+// Band is the lowest and the highest estimate of a point among the seeds.
+type Band struct {
+	MinorLow      uint64 `json:"minor_low"`
+	MinorHigh     uint64 `json:"minor_high"`
+	MajorLow      uint64 `json:"major_low"`
+	MajorHigh     uint64 `json:"major_high"`
+	WriteBackLow  uint64 `json:"write_back_bytes_low"`
+	WriteBackHigh uint64 `json:"write_back_bytes_high"`
+}
+
+// PolicyCurve is the faults with a reclaim policy, which was simulated at each of
+// the sizes.
+type PolicyCurve struct {
+	Policy string       `json:"policy"`
+	Points []CurvePoint `json:"points"` // in order of memory
 }
 
 // Budget is the least memory with no more than so many major faults; 0 bytes when
