@@ -131,7 +131,7 @@ func (p *plan) simulate(sizes []uint64) {
 func counts(run *result.Run) result.CurvePoint {
 	t := &run.Totals
 	return result.CurvePoint{Bytes: run.Config.MemoryBytes, Minor: t.Faults.Minor, Major: t.Faults.Major,
-		WriteBackBytes: t.Swap.OutBytes + t.Reclaim.FileOutBytes}
+		WriteBackBytes: t.Swap.OutBytes + t.Reclaim.FileOutBytes, OOMKills: t.Reclaim.OOMKills}
 }
 
 // spread is n sizes from the least to the footprint, at even steps of their

@@ -67,6 +67,9 @@ func (p *plan) estimate(each []result.CurvePoint) result.CurvePoint {
 	}
 	b := result.Band{MinorLow: math.MaxUint64, MajorLow: math.MaxUint64, WriteBackLow: math.MaxUint64}
 	out := result.CurvePoint{Band: &b}
+	for i := range each {
+		out.OOMKills += each[i].OOMKills
+	}
 	for _, field := range []struct {
 		of              func(*result.CurvePoint) *uint64
 		mean, low, high *uint64
