@@ -126,6 +126,9 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		warnings: warnings{limit: lim.warnings},
 		nextTell: progressEvery,
 	}
+	if opts.Model.Memory > 0 && opts.Sample == nil {
+		e.timeline.working = &working{}
+	}
 	m.OnFault(e.onFault)
 	if opts.Explain != nil {
 		m.TellEntries()
@@ -215,6 +218,9 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	th := e.runnable(tid)
 	for len(refs) > 0 && th != nil && !th.proc.dead {
 		accesses, bad := e.fill(refs)
+		if w := e.timeline.working; w != nil {
+			w.use(th.proc.pid, e.accesses, refs[:len(e.chunk)])
+		}
 		done := e.runChunk(th, refs, accesses)
 		if e.opts.Frames != nil && done > 0 {
 			e.opts.Frames.after(th.task, &refs[0])

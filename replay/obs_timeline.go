@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"math/bits"
+
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay/result"
 )
@@ -27,6 +29,8 @@ type timeline struct {
 	boundary uint64 // accesses at which the open bucket is full
 	ends     []uint64
 	rows     []paging.Stats
+	working  *working    // nil: not counted
+	sets     []firstUses // of the buckets, if it is
 }
 
 func newTimeline(buckets int) *timeline {
@@ -38,6 +42,9 @@ func newTimeline(buckets int) *timeline {
 func (t *timeline) snapshot(accesses uint64, s paging.Stats, threads int) {
 	t.ends = append(t.ends, accesses)
 	t.rows = append(t.rows, s)
+	if t.working != nil {
+		t.sets = append(t.sets, t.working.take())
+	}
 	if len(t.ends) >= t.limit || len(t.ends) >= 2*fineBuckets && t.step < stepPerThread*uint64(threads) {
 		t.halve()
 	}
@@ -49,7 +56,17 @@ func (t *timeline) halve() {
 	n := 0
 	for i := 1; i < len(t.ends); i += 2 {
 		t.ends[n], t.rows[n] = t.ends[i], t.rows[i]
+		if t.working != nil {
+			t.sets[i].add(&t.sets[i-1])
+			t.sets[n] = t.sets[i]
+		}
 		n++
+	}
+	if t.working != nil {
+		if len(t.sets)%2 != 0 {
+			t.working.open.add(&t.sets[len(t.sets)-1])
+		}
+		t.sets = t.sets[:n]
 	}
 	t.ends, t.rows = t.ends[:n], t.rows[:n]
 	t.step *= 2
@@ -60,10 +77,16 @@ func (t *timeline) halve() {
 func (t *timeline) finish(accesses uint64, s paging.Stats) {
 	if n := len(t.ends); n > 0 && t.ends[n-1] == accesses {
 		t.rows[n-1] = s
+		if t.working != nil {
+			t.sets[n-1].add(&t.working.open)
+		}
 		return
 	}
 	t.ends = append(t.ends, accesses)
 	t.rows = append(t.rows, s)
+	if t.working != nil {
+		t.sets = append(t.sets, t.working.take())
+	}
 }
 
 // quantity is one series: its name, unit, kind and where its value stands in
@@ -122,5 +145,17 @@ func (t *timeline) series() []result.Series {
 			out = append(out, result.Series{Name: q.name, Unit: q.unit, Kind: q.kind, Values: values})
 		}
 	}
+	if t.working != nil {
+		out = append(out, t.workingSet())
+	}
 	return out
+}
+
+// workingSet is the series of it.
+func (t *timeline) workingSet() result.Series {
+	s := result.Series{Name: "working_set", Unit: "bytes", Kind: result.Gauge}
+	for i := range t.sets {
+		s.Values = append(s.Values, t.sets[i].pages(bits.Len64(t.step/firstStep)-1)*paging.PageSize)
+	}
+	return s
 }

@@ -147,7 +147,7 @@ func (m *kneeMarks) Plot(c draw.Canvas, p *plot.Plot) {
 		at := x(float64(k.Bytes))
 		c.StrokeLine2(line, at, c.Min.Y, at, c.Max.Y)
 		label := Bytes(k.Bytes)
-		if left := at - s.Width(label)/2; left >= free {
+		if left := min(at-s.Width(label)/2, c.Max.X-s.Width(label)); left >= free {
 			c.FillText(s, vg.Point{X: left, Y: c.Max.Y + 11}, label)
 			free = left + s.Width(label) + 6
 		}

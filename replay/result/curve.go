@@ -27,7 +27,7 @@ type CurvePoint struct {
 	Bytes          uint64 `json:"bytes"`
 	Minor          uint64 `json:"minor"`
 	Major          uint64 `json:"major"`
-	WriteBackBytes uint64 `json:"write_back_bytes"` // dirty pages written to swap and files
+	WriteBackBytes uint64 `json:"write_back_bytes"`    // dirty pages written to swap and files
 	OOMKills       uint64 `json:"oom_kills,omitempty"` // processes killed for lack of memory: what they would have done is missing
 	*Band                 // nil where nothing is estimated
 }
