@@ -35,7 +35,7 @@ func (e *engine) collect(fromSource []string) *result.Run {
 		Agreement: result.Agreement{Segv: e.agree.segv, FirstSegv: e.agree.firstSegv, Syscalls: e.agree.calls},
 		Processes: e.processes(),
 		Mappings:  e.mappings.result(),
-		Timeline:  result.Timeline{EndsAccesses: e.timeline.ends},
+		Timeline:  e.timeline.result(),
 		Series:    e.timeline.series(),
 		Marks:     e.marks,
 		Warnings:  e.allWarnings(fromSource, &stats),

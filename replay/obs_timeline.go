@@ -127,6 +127,15 @@ func quantities() []quantity {
 	return q
 }
 
+// result is the time line without its series.
+func (t *timeline) result() result.Timeline {
+	out := result.Timeline{EndsAccesses: t.ends}
+	if t.working != nil {
+		out.WorkingSetAccesses = t.window()
+	}
+	return out
+}
+
 // series turns the snapshots into the series of the result.
 func (t *timeline) series() []result.Series {
 	out := []result.Series{}
@@ -146,16 +155,36 @@ func (t *timeline) series() []result.Series {
 		}
 	}
 	if t.working != nil {
-		out = append(out, t.workingSet())
+		out = append(out, result.Series{Name: "working_set", Unit: "bytes", Kind: result.Gauge, Values: t.workingSets()})
 	}
 	return out
 }
 
-// workingSet is the series of it.
-func (t *timeline) workingSet() result.Series {
-	s := result.Series{Name: "working_set", Unit: "bytes", Kind: result.Gauge}
-	for i := range t.sets {
-		s.Values = append(s.Values, t.sets[i].pages(bits.Len64(t.step/firstStep)-1)*paging.PageSize)
+// mostWindows is how many windows of the working set there are at most: what a
+// program uses in the short run says little about how much memory it wants.
+const mostWindows = 100
+
+// windowShift is the power of two of the buckets in a window of the working set.
+func (t *timeline) windowShift() int { return bits.Len(uint(len(t.ends)-1) / mostWindows) }
+
+// window is the width of a window of the working set, in accesses.
+func (t *timeline) window() uint64 { return t.step << t.windowShift() }
+
+// workingSets are the pages used in the window that each bucket is in.
+func (t *timeline) workingSets() []uint64 {
+	steps := bits.Len64(t.window()/firstStep) - 1
+	values := make([]uint64, len(t.ends))
+	first, window := 0, uint64(0) // bucket with which the window begins, and its number
+	from := uint64(0)             // where the bucket at hand begins
+	for i, end := range t.ends {
+		if window != from/t.window() {
+			first, window = i, from/t.window()
+		}
+		values[first] += t.sets[i].pages(steps) * paging.PageSize
+		for k := first + 1; k <= i; k++ {
+			values[k] = values[first]
+		}
+		from = end
 	}
-	return s
+	return values
 }

@@ -26,8 +26,9 @@ var CurveFigures = []CurveFigure{
 	{"working_set", workingSetFigure},
 }
 
-// WriteCurve writes every figure of the curve to the folder as PNG.
-func WriteCurve(dir string, c *result.Curve) error {
+// WriteCurve writes every figure of the curve to the folder as PNG and returns how
+// many there are.
+func WriteCurve(dir string, c *result.Curve) (n int, err error) {
 	for _, f := range CurveFigures {
 		d := f.draw(c)
 		if d == nil {
@@ -36,13 +37,14 @@ func WriteCurve(dir string, c *result.Curve) error {
 		d.foot = foot(&result.Run{Trace: c.Trace, Config: c.Config, Totals: result.Totals{Accesses: c.Trace.Accesses}, Warnings: c.Warnings})
 		png, err := d.render("png")
 		if err != nil {
-			return err
+			return n, err
 		}
 		if err := os.WriteFile(filepath.Join(dir, f.Name+".png"), png, 0o644); err != nil {
-			return err
+			return n, err
 		}
+		n++
 	}
-	return nil
+	return n, nil
 }
 
 // CurveText writes the curve as a table for people.

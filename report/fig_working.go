@@ -36,7 +36,7 @@ func workingFigure(run *result.Run) *drawing {
 	}
 	end := fmt.Sprintf("It is above the limit of %s in %d of %d columns, where pages have to come and go.", Bytes(run.Config.MemoryBytes), above, len(top))
 	if limit > 4*highest(top) {
-		end = fmt.Sprintf("The limit of %s is far above it.", Bytes(run.Config.MemoryBytes))
+		end = fmt.Sprintf("The limit of %s is not drawn: it is more than four times as high.", Bytes(run.Config.MemoryBytes))
 	} else {
 		p.Y.Max = math.Max(p.Y.Max, limit*1.1)
 		line := draw.LineStyle{Color: signal, Width: vg.Points(1.2), Dashes: []vg.Length{4, 2}}
@@ -45,8 +45,8 @@ func workingFigure(run *result.Run) *drawing {
 	}
 	return &drawing{
 		title: "Working set over time",
-		sentence: fmt.Sprintf("How much memory the program uses within windows of %s accesses, one after the other; where a column has several windows, the largest. %s",
-			SI(window(run)), end),
+		sentence: fmt.Sprintf("How much memory the program uses within windows of %s accesses, one after the other. %s",
+			SI(run.Timeline.WorkingSetAccesses), end),
 		height: 2.8 * vg.Inch,
 		body: func(c draw.Canvas) {
 			const keyWidth = 130
@@ -54,15 +54,6 @@ func workingFigure(run *result.Run) *drawing {
 			key(draw.Crop(c, c.Max.X-c.Min.X-keyWidth, 0, 0, -10), entries)
 		},
 	}
-}
-
-// window is the width of most buckets of the time line.
-func window(run *result.Run) uint64 {
-	ends := run.Timeline.EndsAccesses
-	if len(ends) < 2 {
-		return ends[0]
-	}
-	return (ends[len(ends)-2] + uint64(len(ends)-2)/2) / uint64(len(ends)-1)
 }
 
 // level is one value in n columns.

@@ -116,7 +116,7 @@ Examples:
 			}
 			line.clear()
 			if *out != "" {
-				if err := report.WriteCurve(*out, c); err != nil {
+				if _, err := report.WriteCurve(*out, c); err != nil {
 					return err
 				}
 			}

@@ -2,7 +2,9 @@ package result
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"os"
 )
 
 // Curve is faults against memory: one document of "vmtrace curve".
@@ -73,6 +75,33 @@ type Bucket struct {
 type WorkingSet struct {
 	Refs  uint64  `json:"refs"`
 	Pages float64 `json:"pages"`
+}
+
+// ReadCurveFile reads a curve from a file; nil for a document that is none.
+func ReadCurveFile(path string) (*Curve, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var c Curve
+	if json.NewDecoder(io.LimitReader(f, maxDocument)).Decode(&c) != nil || len(c.Points) == 0 {
+		return nil, nil
+	}
+	if c.Schema < 1 || c.Schema > Schema {
+		return nil, fmt.Errorf("%s: %w: schema %d, this program reads 1 to %d", path, ErrSchema, c.Schema, Schema)
+	}
+	for _, p := range c.Policies {
+		if len(p.Points) == 0 || len(p.Points) != len(c.Policies[0].Points) {
+			return nil, fmt.Errorf("%s: %w: policy %q has %d points", path, ErrSchema, p.Policy, len(p.Points))
+		}
+	}
+	for i := range c.Points {
+		if c.Sample != nil && c.Points[i].Band == nil {
+			return nil, fmt.Errorf("%s: %w: point %d of a sampled curve has no band", path, ErrSchema, i)
+		}
+	}
+	return &c, nil
 }
 
 // Write writes the curve as JSON.

@@ -274,6 +274,10 @@ type Mapping struct {
 // EndsAccesses[i] original accesses (and begins where bucket i-1 ended).
 type Timeline struct {
 	EndsAccesses []uint64 `json:"ends_accesses"`
+
+	// WorkingSetAccesses is the window of the series working_set: one window after
+	// the other, of one bucket or several, each of which has the pages of the window.
+	WorkingSetAccesses uint64 `json:"working_set_accesses,omitempty"`
 }
 
 // SeriesKind says how the values of a series are to be read.
