@@ -36,7 +36,6 @@ func buckets(h []uint64) []result.Bucket {
 // times measures the references between two uses of a page.
 type times struct {
 	now   uint64
-	last  []uint64 // by page: the reference of its last use, 0 = none
 	hist  [64]uint64
 	sums  [64]uint64 // of the intervals in each bucket
 	ended uint64     // pages whose last use was their last
@@ -51,26 +50,30 @@ func (t *times) pace(out, in int) {
 	t.left, t.each = uint64(out), uint64(out/max(1, in))
 }
 
-// use notes a use of a page; first says that it has just come.
-func (t *times) use(page uint32, first bool) {
+// first notes the use of a page that has just come, and again one of a page whose
+// last use was at last.
+func (t *times) first(last *uint64) {
+	t.tick()
+	t.ended++
+	*last = t.now
+}
+
+func (t *times) again(last *uint64) {
+	t.tick()
+	gap := t.now - *last
+	b := bits.Len64(gap - 1)
+	t.hist[b]++
+	t.sums[b] += gap
+	*last = t.now
+}
+
+func (t *times) tick() {
 	t.now++
 	if t.left > 0 {
 		n := min(t.each, t.left)
 		t.now += n
 		t.left -= n
 	}
-	for int(page) >= len(t.last) {
-		t.last = append(t.last, make([]uint64, max(1024, len(t.last)/4))...)
-	}
-	if first {
-		t.ended++
-	} else {
-		gap := t.now - t.last[page]
-		b := bits.Len64(gap - 1)
-		t.hist[b]++
-		t.sums[b] += gap
-	}
-	t.last[page] = t.now
 }
 
 // workingSet is the mean number of pages used in the last T references, for T in
