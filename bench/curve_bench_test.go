@@ -25,6 +25,7 @@ func BenchmarkCurve(b *testing.B) {
 		}{{"exact", 1}, {"sampled", 0.01}} {
 			b.Run("how="+how.name+"/trace="+in.name, func(b *testing.B) {
 				open := func() (trace.Source, error) { return trace.NewReader(bytes.NewReader(in.data)) }
+				cpu := startProcessor()
 				for range b.N {
 					c, err := curve.Run(context.Background(), open, curve.Options{Points: 100, Rate: how.rate, Replay: replay.Options{Model: paging.DefaultConfig()}})
 					if err != nil {
@@ -34,6 +35,7 @@ func BenchmarkCurve(b *testing.B) {
 						b.Fatalf("%d references, want %d", c.Trace.Refs, in.refs)
 					}
 				}
+				cpu.report(b, int(in.refs))
 				rates(b, in)
 			})
 		}

@@ -60,13 +60,19 @@ func (t *Task) tell() {
 	q.n = 0
 	g := t.machine.memory
 	g.mu.Lock()
-	g.ahead(uses)
+	if len(g.pages) >= manyPages {
+		g.ahead(uses)
+	}
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
 	}
 	g.mu.Unlock()
 }
+
+// manyPages is how many pages there have to be for it to pay to load ahead what is
+// known of them; what is known of fewer is in the caches of the processor.
+const manyPages = 1 << 14
 
 // ahead loads what is known of pages, each independently of the others, so that the
 // processor waits for them all at once. Precondition: g.mu.
