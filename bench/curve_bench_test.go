@@ -54,4 +54,3 @@ func written(b *testing.B, pages, refs uint64) []byte {
 	}
 	return buf.Bytes()
 }
-
