@@ -43,12 +43,14 @@ func benchPolicy(b *testing.B, policy string, frames int, order []int) {
 	before := m.Stats()
 	b.ReportAllocs()
 	b.ResetTimer()
+	cpu := startProcessor()
 	for range b.N {
 		for k := 0; k < len(refs); k += 4096 {
 			run(b, t, refs[k:k+4096])
 		}
 	}
 	b.StopTimer()
+	cpu.report(b, len(refs))
 	perRef(b, len(refs), "ref")
 	s := m.Stats()
 	b.ReportMetric(float64(s.Major-before.Major)/float64(b.N*len(refs)), "majors/ref")
@@ -75,10 +77,12 @@ func benchSimpleLRU(b *testing.B, frames int, order []int) {
 	misses = 0
 	b.ReportAllocs()
 	b.ResetTimer()
+	cpu := startProcessor()
 	for range b.N {
 		once()
 	}
 	b.StopTimer()
+	cpu.report(b, len(order))
 	perRef(b, len(order), "ref")
 	b.ReportMetric(float64(misses)/float64(b.N*len(order)), "majors/ref")
 }

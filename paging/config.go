@@ -30,6 +30,7 @@ type Config struct {
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits; those of Linux always look at bits
 	Future       Future       // what the policy opt knows of the uses to come; Validate does not ask for it, New does
 	Stack        UseStack     // is told of every use, for curves; not together with Memory
+	Only         PageChoice   // the pages that there are, for a sample of them (see only.go); nil = all
 	Overcommit   Overcommit   // of memory that is asked for (vm.overcommit_memory)
 	RAM          uint64       // bytes of memory that Overcommit goes by; NoLimit = endless
 	// OvercommitRatio is the percentage of RAM that may be promised with
@@ -44,6 +45,10 @@ type Config struct {
 	HugePages, GiantPages, HugeOvercommit uint64
 	LockedLimit                           uint64 // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
 }
+
+// PageChoice says whether a page is in a sample, by where it comes from: a number
+// for its file, 0 for none, and the page in it, or of the address it first had.
+type PageChoice func(file, page uint64) bool
 
 // NoLimit is a limit that nothing reaches (RLIM_INFINITY).
 const NoLimit = math.MaxUint64

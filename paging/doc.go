@@ -53,7 +53,8 @@
 //   - Memory under a limit (memory.go): charged as by a memory cgroup, swap with
 //     slots, swap cache and read-ahead (swap.go), reclaim through a reverse map
 //     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
-//     and faults at every size of memory at once (levels.go).
+//     faults at every size of memory at once (levels.go), and a machine of a sample
+//     of the pages (only.go).
 //   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
 //     memory, thread stacks in vmalloc areas with their lazy flush.
 //   - For each CPU a TLB of two levels with entries of their own for large pages,

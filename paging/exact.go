@@ -22,83 +22,180 @@ func (m *Machine) OnUse(use func(page uint32, written bool), end func(page uint3
 	m.memory.onUse, m.memory.onEnd = use, end
 }
 
+// queuedUse is a use of a page that the policy has yet to be told of. Run queues uses
+// and tells of them together, before anything that asks the policy: a fault. So the
+// processor waits for what is known of many pages at once, and the lock is taken
+// once.
+type queuedUse struct {
+	vpn   uint64
+	pfn   uint32
+	write bool
+}
+
+// useQueue has room for the uses of a window: a reference has two at most.
+type useQueue struct {
+	n    int
+	uses [2 * window]queuedUse
+}
+
+// enqueue queues the uses of a reference that needed no fault, by its entry. There has
+// to be room for two.
+func (q *useQueue) enqueue(r Ref, e uint64) {
+	first := r.first() == Write
+	q.uses[q.n] = queuedUse{r.vpn(), ptePFN(e), first}
+	q.n++
+	if !first && r&refWrite != 0 {
+		q.uses[q.n] = queuedUse{r.vpn(), ptePFN(e), true}
+		q.n++
+	}
+}
+
+// tell tells the policy of the uses in the queue.
+func (t *Task) tell() {
+	q := t.queue
+	if q == nil || q.n == 0 {
+		return
+	}
+	uses := q.uses[:q.n]
+	q.n = 0
+	g := t.machine.memory
+	g.mu.Lock()
+	if len(g.pages) >= manyPages {
+		g.ahead(uses)
+	}
+	for i := range uses {
+		u := &uses[i]
+		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
+	}
+	g.mu.Unlock()
+}
+
+// manyPages is how many pages there have to be for it to pay to load ahead what is
+// known of them; what is known of fewer is in the caches of the processor.
+const manyPages = 1 << 14
+
+// ahead loads what is known of pages, each independently of the others, so that the
+// processor waits for them all at once. Precondition: g.mu.
+func (g *memory) ahead(uses []queuedUse) {
+	sum := uint32(0)
+	for i := range uses {
+		if p := int(uses[i].pfn); p < len(g.pages) {
+			sum += g.pages[p].clean
+		}
+	}
+	g.looked = sum
+	if a, ok := g.policy.(aheadPolicy); ok {
+		a.ahead(uses)
+	}
+}
+
 // runExact is Run for a policy that is told of every reference. Precondition:
 // c.mu.
 func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
+	if t.queue == nil {
+		t.queue = &useQueue{}
+	}
+	g := t.machine.memory
 	var entries [window]*uint64
 	for done := 0; done < len(refs); {
 		end := min(done+window, len(refs))
 		first, applied := done, c.applied
 		t.lookAhead(refs[done:end], &entries)
 		for ; done < end; done++ {
-			n := c.tlb.hits(c.asid, refs[done:end], &c.pending)
-			if n > 0 && c.applied == applied {
-				t.usedAll(refs[done:done+n], entries[done-first:])
+			if g.stack != nil {
+				done += t.hitsEntries(refs[done:end], entries[done-first:])
 			} else {
-				for _, r := range refs[done : done+n] {
-					t.usedHit(r)
-				}
+				n := c.tlb.hits(c.asid, refs[done:end], &c.pending)
+				t.queueHits(refs[done:done+n], entries[done-first:])
+				done += n
 			}
-			if done += n; done == end {
+			if done == end {
 				break
 			}
 			lookups := c.tlb.stats.lookups
-			if out := t.performExact(c, refs[done]); out.Fatal() {
+			if out := t.performExact(c, refs[done], entries[done-first]); out.Fatal() {
+				t.tell()
 				return done + 1, out
 			}
 			c.tlb.stats.lookups = lookups
+			if c.applied != applied { // the entries are good no longer
+				done++
+				break
+			}
 		}
+		t.tell()
 	}
 	return len(refs), OK
 }
 
-// usedAll tells an exact policy of references that the TLB had, by the entries that
-// were looked at ahead.
-func (t *Task) usedAll(refs []Ref, entries []*uint64) {
-	g := t.machine.memory
-	g.mu.Lock()
+// hitsEntries performs references for as long as the entry that was looked at ahead
+// permits them with nothing left to be done, and returns how many. It takes the
+// place of the TLB where nobody asks for its counts: a Stack is told of uses, which
+// are the same with any TLB.
+func (t *Task) hitsEntries(refs []Ref, entries []*uint64) int {
+	q := t.queue
 	for i, r := range refs {
-		entry, by := entries[i], mapping{t.space, r.vpn()}
-		if entry == nil { // a fault has made its table since
-			entry = t.leaf(by.vpn).entry(by.vpn)
+		entry := entries[i]
+		if entry == nil {
+			return i
 		}
-		pfn := ptePFN(atomic.LoadUint64(entry))
-		if first := r.first() == Write; first || r&refWrite == 0 {
-			g.use(pfn, use{by, first, false})
-		} else {
-			g.use(pfn, use{by, false, false})
-			g.use(pfn, use{by, true, false})
+		e := atomic.LoadUint64(entry)
+		need := uint64(pteP | pteA)
+		if r&refWrite != 0 || r.first() == Write {
+			need |= pteW | pteD
 		}
+		if e&need != need || r&(refExec|refFetch) != 0 && e&pteNX != 0 {
+			return i
+		}
+		if r&refExec != 0 && r&refFetch == 0 { // data and instructions: one access after the other
+			return i
+		}
+		q.enqueue(r, e)
 	}
-	g.mu.Unlock()
+	return len(refs)
 }
 
-// usedHit is usedAll for one reference whose entry has to be found.
-func (t *Task) usedHit(r Ref) {
-	t.used(r.vpn(), r.first())
-	if r.first() != Write && r&refWrite != 0 {
-		t.used(r.vpn(), Write)
+// queueHits queues references that the TLB had, by the entries that were looked at
+// ahead.
+func (t *Task) queueHits(refs []Ref, entries []*uint64) {
+	q := t.queue
+	for i, r := range refs {
+		entry := entries[i]
+		if entry == nil { // a fault has made its table since
+			vpn := r.vpn()
+			entry = t.leaf(vpn).entry(vpn)
+		}
+		q.enqueue(r, atomic.LoadUint64(entry))
 	}
 }
 
 // performExact is perform, telling of every access. Precondition: c.mu.
-func (t *Task) performExact(c *cpu, r Ref) Outcome {
+func (t *Task) performExact(c *cpu, r Ref, entry *uint64) Outcome {
 	vpn, first := r.vpn(), r.first()
 	if vpn >= t.end {
 		return t.perform(c, r, nil)
 	}
-	out := t.touchExact(c, vpn, first)
+	out := t.touchExact(c, vpn, first, entry)
 	if !out.Fatal() && r&refWrite != 0 && first != Write {
-		out = t.touchExact(c, vpn, Write)
+		out = t.touchExact(c, vpn, Write, nil)
 	}
 	if !out.Fatal() && r&refExec != 0 && first != Exec {
-		out = t.touchExact(c, vpn, Exec)
+		out = t.touchExact(c, vpn, Exec, nil)
 	}
 	return out
 }
 
-func (t *Task) touchExact(c *cpu, vpn uint64, a Access) Outcome {
-	out := t.touch(c, vpn, a)
+func (t *Task) touchExact(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
+	applied := c.applied
+	out := t.touchAt(c, vpn, a, entry)
+	if entry != nil && out == OK && !t.faulted && c.applied == applied && t.queue.n < len(t.queue.uses)-2 {
+		if e := atomic.LoadUint64(entry); e&pteP != 0 {
+			t.queue.uses[t.queue.n] = queuedUse{vpn, ptePFN(e), a == Write}
+			t.queue.n++
+			return out
+		}
+	}
+	t.tell()
 	t.used(vpn, a)
 	return out
 }

@@ -31,8 +31,11 @@ type UseStack interface {
 	// Insert puts a page on top that was in no memory.
 	Insert(page uint32)
 	// Use moves a page to the top and returns its place before that, 1 for the
-	// top; 0 for a page that is not there.
+	// top; 0 for a page that is not there. It counts a major fault in memories of
+	// fewer pages than that.
 	Use(page uint32) (distance uint32)
+	// Ahead is told of pages that will be used soon.
+	Ahead(pages []uint32)
 	// Place returns the place of a page, 1 for the top; 0 for one that is not there.
 	Place(page uint32) uint32
 	// Remove takes a page out of all memories; the room it leaves is free in those
@@ -65,7 +68,18 @@ func (l *levels) raise(d uint32) {
 }
 
 // stackPolicy makes a UseStack of a policy that is never asked for a victim.
-type stackPolicy struct{ UseStack }
+type stackPolicy struct {
+	UseStack
+	pages []uint32 // for ahead
+}
+
+func (s *stackPolicy) ahead(uses []queuedUse) {
+	s.pages = s.pages[:0]
+	for i := range uses {
+		s.pages = append(s.pages, uses[i].pfn)
+	}
+	s.Ahead(s.pages)
+}
 
 func (s *stackPolicy) insert(p uint32)      { s.Insert(p) }
 func (s *stackPolicy) hit(uint32)           {}
@@ -84,7 +98,6 @@ func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 		if u.write && g.m.frames.at(pfn).kind != frameShmem {
 			need = e.written
 		}
-		g.stack.Count(StackMajor, 0, d, 1)
 		if u.faulted {
 			g.stack.Count(StackMinor, 0, d, -1)
 		} else if need > d {

@@ -35,6 +35,7 @@ type memory struct {
 	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
 	lastUse uint32   // mu: page used last
+	looked  uint32   // mu: of no meaning, see ahead
 	charged int64    // mu: resident pages
 	high    int64    // mu: the most there were
 	used    int64    // mu: slots
@@ -109,10 +110,10 @@ func newMemory(m *Machine) (*memory, error) {
 	if c.NeedsFuture() && c.Future == nil {
 		return nil, fmt.Errorf("reclaim policy %q needs the future, from a run without a limit (Config.Future)", how.name)
 	}
-	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched, unlimited{}
+	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched && c.Only == nil, unlimited{}
 	switch {
 	case c.Stack != nil:
-		g.exact, g.batched, g.policy, g.stack = true, false, &stackPolicy{c.Stack}, c.Stack
+		g.exact, g.batched, g.policy, g.stack = true, false, &stackPolicy{UseStack: c.Stack}, c.Stack
 	case g.limit > 0:
 		g.policy = how.make(g)
 	}

@@ -21,6 +21,10 @@ type policy interface {
 	forget(p uint32)
 }
 
+// aheadPolicy is a policy that loads what it knows of pages before it is told of
+// their uses.
+type aheadPolicy interface{ ahead(uses []queuedUse) }
+
 // policyRow is one row of the table of policies.
 type policyRow struct {
 	name    string
@@ -62,6 +66,14 @@ func findPolicy(name string) (*policyRow, error) {
 func policyBatched(name string) bool {
 	how, err := findPolicy(name)
 	return err == nil && how.batched
+}
+
+// PolicyName is the policy that the configuration asks for.
+func (c Config) PolicyName() string {
+	if how, err := findPolicy(c.Reclaim); err == nil {
+		return how.name
+	}
+	return c.Reclaim
 }
 
 // NeedsFuture says whether the policy of the configuration asks Config.Future.

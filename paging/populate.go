@@ -49,6 +49,9 @@ func (t *Task) populateMapping(v *vma, start, end uint64) Errno {
 // be: a part that was done does not hide the error, since the callers of
 // __get_user_pages go on behind it and meet it first of all then.
 func (t *Task) present(start, end uint64, flags gupFlags) Errno {
+	if t.machine.cfg.Only != nil {
+		return t.presentOnly(start, end, flags)
+	}
 	for start < end {
 		n, errno := t.getUserPages(start, (end-start)>>pageShift, flags)
 		if errno != 0 {

@@ -143,7 +143,7 @@ func (f *File) read(t *Task, start, n, async uint64) {
 // readRange takes the pages [first, last) into the cache without a mark
 // (mm/fadvise.c: POSIX_FADV_WILLNEED).
 func (f *File) readRange(t *Task, first, last uint64) {
-	if g := t.machine.memory; g != nil && g.exact {
+	if g := t.machine.memory; g != nil && (g.exact || t.machine.cfg.Only != nil) {
 		return // what is read early depends on how much room there is
 	}
 	f.ahead.mu.Lock()

@@ -27,6 +27,7 @@ type Task struct {
 	near     nearTable
 	running  bool          // inside Run
 	made     [numRSS]int64 // pages made resident inside Run, see charge
+	queue    *useQueue     // uses that an exact policy has yet to be told of; nil = none ever
 	places   []mapping     // of the page evicted last, to be used again
 	stack    uint64        // its kernel stack, see kernelmap.go
 	locks    lockTrace     // held, in builds with invariants
@@ -249,6 +250,7 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 			}
 			return worst
 		}
+		t.tell()
 		out := t.fault(vpn, a)
 		if out.Fatal() {
 			return out

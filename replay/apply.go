@@ -107,9 +107,9 @@ func (e *engine) userCopy(tid uint32, c trace.UserCopy) {
 		e.warnings.once("a usercopy record names more than the %d bytes that the kernel copies for one call: the rest is left out", uint64(maxCopy))
 		c.Len = maxCopy
 	}
-	done, out := th.task.Copy(c.Addr, c.Len, c.Write)
+	done, out := e.copy(th, c)
 	for out == paging.OOM && e.makeVictim(th) {
-		done, out = th.task.Copy(c.Addr, c.Len, c.Write)
+		done, out = e.copy(th, c)
 	}
 	switch {
 	case th.proc.dead:
@@ -119,6 +119,24 @@ func (e *engine) userCopy(tid uint32, c trace.UserCopy) {
 	case out.Fatal() && e.imposed:
 		e.unexplained(e.describe(th, c.Addr+done, out, e.records))
 	}
+}
+
+// copy performs a copy, in a sample those pages of it that are chosen.
+func (e *engine) copy(th *thread, c trace.UserCopy) (done uint64, out paging.Outcome) {
+	if e.opts.Sample == nil {
+		return th.task.Copy(c.Addr, c.Len, c.Write)
+	}
+	for done < c.Len {
+		at := c.Addr + done
+		n := min(paging.PageSize-at%paging.PageSize, c.Len-done)
+		if th.task.Chosen(at / paging.PageSize) {
+			if k, out := th.task.Copy(at, n, c.Write); out.Fatal() {
+				return done + k, out
+			}
+		}
+		done += n
+	}
+	return done, paging.OK
 }
 
 // knownFile is a file that a File record has announced.

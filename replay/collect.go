@@ -35,7 +35,7 @@ func (e *engine) collect(fromSource []string) *result.Run {
 		Agreement: result.Agreement{Segv: e.agree.segv, FirstSegv: e.agree.firstSegv, Syscalls: e.agree.calls},
 		Processes: e.processes(),
 		Mappings:  e.mappings.result(),
-		Timeline:  result.Timeline{EndsAccesses: e.timeline.ends},
+		Timeline:  e.timeline.result(),
 		Series:    e.timeline.series(),
 		Marks:     e.marks,
 		Warnings:  e.allWarnings(fromSource, &stats),
@@ -54,7 +54,7 @@ func (e *engine) trace() result.Trace {
 		command[i] = plain(word)
 	}
 	return result.Trace{Path: plain(e.opts.Path), Origin: plain(h.Origin), Tool: plain(h.Tool), Command: command,
-		Accesses: e.accesses + e.passed.accesses, Refs: e.refs + e.passed.refs, Records: e.records, Reduce: h.Reduce, Lost: e.lost.records}
+		Accesses: e.accesses + e.passed.accesses + e.unpicked.accesses, Refs: e.refs + e.passed.refs + e.unpicked.refs, Records: e.records, Reduce: h.Reduce, Lost: e.lost.records}
 }
 
 // processes lists the processes in the order they appeared. Those above the limit

@@ -22,6 +22,10 @@
 //     model's counters at every boundary of the time line.
 //  5. collect.go makes the result. limits.go says what is bounded, and how.
 //
+// run.go runs one configuration or several from one decode: fan.go hands the records
+// to them, each lane (lane.go) in a goroutine of its own. A lane may be of a sample
+// of the pages.
+//
 // optimal.go runs the engine twice for a policy that needs the future; frames.go
 // follows what stands in the frames of a small memory, for the tables of textbooks.
 //

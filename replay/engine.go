@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay/result"
@@ -16,18 +14,20 @@ import (
 // Options configure a replay. The zero value of every field but Model is
 // useful.
 type Options struct {
-	Model    paging.Config  // Levels 0: those of the trace's ABI, see doc.go
-	Costs    Costs          // for estimates of time; zero value = DefaultCosts
-	Path     string         // of the trace, for the result
-	Workers  int            // that decode ahead for the source; for the result only
+	Model   paging.Config // Levels 0: those of the trace's ABI, see doc.go
+	Costs   Costs         // for estimates of time; zero value = DefaultCosts
+	Path    string        // of the trace, for the result
+	Workers int           // that decode ahead for the source; for the result only
 	// RecycleEvery drops the clean pages of files from the page cache, mapped or not,
 	// after every so many accesses; 0 = never.
 	RecycleEvery uint64
-	Buckets  int            // most buckets of the time line; 0 = 1000
-	Check    bool           // recount the whole model while replaying and at the end
-	Explain  func(Step)     // called for every fault, in order; slows the replay down; nil = none
-	Frames   *Frames        // watches what stands in the frames, for textbook tables; slows the replay down; nil = nobody
-	Progress func(Progress) // called now and then from the goroutine of Run; nil = none
+	Buckets      int               // most buckets of the time line; 0 = 1000
+	Check        bool              // recount the whole model while replaying and at the end
+	Sample       *Sample           // replay only a share of the pages, which stands for all; nil = all of them. Memory and swap are taken as given: scale them
+	Pace         func(out, in int) // called before each batch of a sample: so many of its references are left out, so many are not; nil = nobody
+	Explain      func(Step)        // called for every fault, in order; slows the replay down; nil = none
+	Frames       *Frames           // watches what stands in the frames, for textbook tables; slows the replay down; nil = nobody
+	Progress     func(Progress)    // called now and then from the goroutine of Run; nil = none
 }
 
 // Progress tells how far a replay is.
@@ -52,6 +52,7 @@ const (
 // engine is the state of one replay. It is used by one goroutine.
 type engine struct {
 	opts    Options
+	number  int // for whoever runs several
 	limits  limits
 	header  *trace.Header
 	imposed bool // captured: recorded addresses hold, a refused access does not kill
@@ -72,6 +73,7 @@ type engine struct {
 	records  uint64 // of the trace, done: the number of the one at hand
 	refs     uint64 // performed
 	accesses uint64 // performed
+	unpicked tally  // not in the sample
 	passed   tally  // of threads that never started or are dead
 	lost     lost
 	chunk    []paging.Ref
@@ -96,41 +98,11 @@ type engine struct {
 // tally counts records, references and their accesses.
 type tally struct{ records, refs, accesses uint64 }
 
-// Run replays the whole source and returns the result. It returns an error
-// when the source fails (the error of the source), the context is cancelled,
-// the configuration is invalid, the stream breaks a rule of package trace in a
-// way that leaves nothing sensible to do (the error names the record), or
-// Options.Check found ErrCheck. The source stays open. A damaged tail that the
-// source recovered from is a warning in the result.
-func Run(ctx context.Context, src trace.Source, opts Options) (*result.Run, error) {
-	e, err := newEngine(src.Header(), opts, defaultLimits)
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	if err := e.loop(ctx, src); err != nil {
-		return nil, err
-	}
-	if opts.Check {
-		if err := e.machine.Check(); err != nil {
-			return nil, fmt.Errorf("%w: at the end: %w", ErrCheck, err)
-		}
-	}
-	seconds := time.Since(began).Seconds()
-	if opts.Model.Stack != nil {
-		e.machine.SettleStack()
-	}
-	run := e.collect(src.Warnings())
-	order := "serial"
-	if e.opts.Model.Memory > 0 {
-		order = "ordered"
-	}
-	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs) / max(seconds, 1e-9), Workers: max(1, opts.Workers), Order: order}
-	return run, nil
-}
-
 func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	imposed := h.Origin == "captured" || h.Origin == "converted"
+	if opts.Sample != nil {
+		opts.Model.Only, opts.Model.TLB = opts.Sample.chooses, opts.Model.TLB.Scaled(opts.Sample.Rate)
+	}
 	m, err := paging.New(addressSpace(opts.Model, h.ABI, imposed))
 	if err != nil {
 		return nil, err
@@ -163,6 +135,9 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		warnings:    warnings{limit: lim.warnings},
 		nextTell:    progressEvery,
 	}
+	if opts.Model.Memory > 0 && opts.Sample == nil {
+		e.timeline.working = &working{}
+	}
 	m.OnFault(e.onFault)
 	if opts.Explain != nil {
 		m.TellEntries()
@@ -186,36 +161,42 @@ func addressSpace(c paging.Config, abi trace.ABI, imposed bool) paging.Config {
 	return c
 }
 
+// loop takes the whole source through this engine alone.
 func (e *engine) loop(ctx context.Context, src trace.Source) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
+	return newLane(e).loop(ctx, src)
+}
+
+// take applies a batch; of its references those that are given.
+func (e *engine) take(b *trace.Batch, refs []trace.Ref) (err error) {
+	if b.Event != nil {
+		if err = e.event(b.Event); err == nil {
+			e.records++
+			e.sinceCheck.events++
 		}
-		b, err := src.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if b.Event != nil {
-			if err = e.event(b.Event); err == nil {
-				e.records++
-				e.sinceCheck.events++
-			}
-		} else {
-			err = e.batch(b.Thread, b.Refs)
-			e.sinceCheck.refs += len(b.Refs)
-		}
-		if err == nil && e.opts.Check {
-			err = e.check()
-		}
-		if err != nil {
-			return fmt.Errorf("%s: record %d: %w", cmp.Or(e.opts.Path, "trace"), e.records, err)
-		}
-		if e.records >= e.nextTell {
-			e.tell()
-		}
+	} else {
+		err = e.batch(b.Thread, refs)
+		e.sinceCheck.refs += len(refs)
+	}
+	if err == nil && e.opts.Check {
+		err = e.check()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: record %d: %w", cmp.Or(e.opts.Path, "trace"), e.records, err)
+	}
+	if e.records >= e.nextTell {
+		e.tell()
+	}
+	return nil
+}
+
+// leave is told before each batch how many references of it are not in the sample,
+// what they stand for, and how many are.
+func (e *engine) leave(out, in int, accesses sum) {
+	e.records += uint64(out)
+	e.unpicked.refs += uint64(out)
+	e.unpicked.accesses += accesses.accesses()
+	if e.opts.Pace != nil {
+		e.opts.Pace(out, in)
 	}
 }
 
@@ -246,6 +227,9 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	th := e.runnable(tid)
 	for len(refs) > 0 && th != nil && !th.proc.dead {
 		accesses, bad := e.fill(refs)
+		if w := e.timeline.working; w != nil {
+			w.use(th.proc.pid, e.accesses, refs[:len(e.chunk)])
+		}
 		done := e.runChunk(th, refs, accesses)
 		if e.opts.Frames != nil && done > 0 {
 			e.opts.Frames.after(th.task, &refs[0])

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"math/bits"
+
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay/result"
 )
@@ -27,6 +29,8 @@ type timeline struct {
 	boundary uint64 // accesses at which the open bucket is full
 	ends     []uint64
 	rows     []paging.Stats
+	working  *working    // nil: not counted
+	sets     []firstUses // of the buckets, if it is
 }
 
 func newTimeline(buckets int) *timeline {
@@ -38,6 +42,9 @@ func newTimeline(buckets int) *timeline {
 func (t *timeline) snapshot(accesses uint64, s paging.Stats, threads int) {
 	t.ends = append(t.ends, accesses)
 	t.rows = append(t.rows, s)
+	if t.working != nil {
+		t.sets = append(t.sets, t.working.take())
+	}
 	if len(t.ends) >= t.limit || len(t.ends) >= 2*fineBuckets && t.step < stepPerThread*uint64(threads) {
 		t.halve()
 	}
@@ -49,7 +56,17 @@ func (t *timeline) halve() {
 	n := 0
 	for i := 1; i < len(t.ends); i += 2 {
 		t.ends[n], t.rows[n] = t.ends[i], t.rows[i]
+		if t.working != nil {
+			t.sets[i].add(&t.sets[i-1])
+			t.sets[n] = t.sets[i]
+		}
 		n++
+	}
+	if t.working != nil {
+		if len(t.sets)%2 != 0 {
+			t.working.open.add(&t.sets[len(t.sets)-1])
+		}
+		t.sets = t.sets[:n]
 	}
 	t.ends, t.rows = t.ends[:n], t.rows[:n]
 	t.step *= 2
@@ -60,10 +77,16 @@ func (t *timeline) halve() {
 func (t *timeline) finish(accesses uint64, s paging.Stats) {
 	if n := len(t.ends); n > 0 && t.ends[n-1] == accesses {
 		t.rows[n-1] = s
+		if t.working != nil {
+			t.sets[n-1].add(&t.working.open)
+		}
 		return
 	}
 	t.ends = append(t.ends, accesses)
 	t.rows = append(t.rows, s)
+	if t.working != nil {
+		t.sets = append(t.sets, t.working.take())
+	}
 }
 
 // quantity is one series: its name, unit, kind and where its value stands in
@@ -105,6 +128,15 @@ func quantities() []quantity {
 	return q
 }
 
+// result is the time line without its series.
+func (t *timeline) result() result.Timeline {
+	out := result.Timeline{EndsAccesses: t.ends}
+	if t.working != nil {
+		out.WorkingSetAccesses = t.window()
+	}
+	return out
+}
+
 // series turns the snapshots into the series of the result.
 func (t *timeline) series() []result.Series {
 	out := []result.Series{}
@@ -123,5 +155,37 @@ func (t *timeline) series() []result.Series {
 			out = append(out, result.Series{Name: q.name, Unit: q.unit, Kind: q.kind, Values: values})
 		}
 	}
+	if t.working != nil {
+		out = append(out, result.Series{Name: "working_set", Unit: "bytes", Kind: result.Gauge, Values: t.workingSets()})
+	}
 	return out
+}
+
+// mostWindows is how many windows of the working set there are at most: what a
+// program uses in the short run says little about how much memory it wants.
+const mostWindows = 100
+
+// windowShift is the power of two of the buckets in a window of the working set.
+func (t *timeline) windowShift() int { return bits.Len(uint(len(t.ends)-1) / mostWindows) }
+
+// window is the width of a window of the working set, in accesses.
+func (t *timeline) window() uint64 { return t.step << t.windowShift() }
+
+// workingSets are the pages used in the window that each bucket is in.
+func (t *timeline) workingSets() []uint64 {
+	steps := bits.Len64(t.window()/firstStep) - 1
+	values := make([]uint64, len(t.ends))
+	first, window := 0, uint64(0) // bucket with which the window begins, and its number
+	from := uint64(0)             // where the bucket at hand begins
+	for i, end := range t.ends {
+		if window != from/t.window() {
+			first, window = i, from/t.window()
+		}
+		values[first] += t.sets[i].pages(steps) * paging.PageSize
+		for k := first + 1; k <= i; k++ {
+			values[k] = values[first]
+		}
+		from = end
+	}
+	return values
 }

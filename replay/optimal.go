@@ -2,7 +2,6 @@ package replay
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -19,65 +18,20 @@ import (
 // files: 4 and 8 bytes for each run of uses of one page. Memory is 8 bytes for
 // each page alive.
 
-// RunTrace is [Run] of what open gives, which is closed. It is opened twice where
-// the policy needs the future, and must be the same both times. Errors are those
-// of Run, of open, and of temporary files.
-func RunTrace(ctx context.Context, open func() (trace.Source, error), opts Options) (*result.Run, error) {
-	if !opts.Model.NeedsFuture() {
-		return runOnce(ctx, open, opts)
-	}
-	f, err := foresee(ctx, open, opts)
-	if err != nil {
-		return nil, fmt.Errorf("the first pass, for the future: %w", err)
-	}
-	defer f.close()
-	opts.Model.Future = f
-	run, err := runOnce(ctx, open, opts)
-	switch {
-	case err != nil:
-		return nil, err
-	case f.err != nil:
-		return nil, fmt.Errorf("reading the future: %w", f.err)
-	case run.Totals.Reclaim.OOMKills > 0:
-		run.Warnings = append(run.Warnings, "from the first kill on the future is not the one that was foreseen: what is counted is no bound")
-	case f.asked != f.uses:
-		return nil, fmt.Errorf("%w: asked for %d uses to come, foreseen were %d", ErrCheck, f.asked, f.uses)
-	}
-	return run, nil
-}
-
-func runOnce(ctx context.Context, open func() (trace.Source, error), opts Options) (*result.Run, error) {
-	src, err := open()
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	return Run(ctx, src, opts)
-}
-
-// foresee is the first pass.
-func foresee(ctx context.Context, open func() (trace.Source, error), opts Options) (*future, error) {
-	src, err := open()
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
+// newForesight makes the engine of the first pass, and what it writes.
+func newForesight(h *trace.Header, opts Options) (*engine, *past, error) {
 	opts.Model.Memory, opts.Model.ReclaimExact = 0, true
-	opts.Explain, opts.Frames = nil, nil
-	e, err := newEngine(src.Header(), opts, defaultLimits)
+	opts.Explain, opts.Frames, opts.Progress, opts.Pace = nil, nil, nil, nil
+	e, err := newEngine(h, opts, defaultLimits)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := newPast()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer p.file.Close()
 	e.machine.OnUse(p.use, p.end)
-	if err := e.loop(ctx, src); err != nil {
-		return nil, err
-	}
-	return p.turn()
+	return e, p, nil
 }
 
 // past is the sequence of pages used, in a file: the number of the page for each
@@ -140,7 +94,7 @@ func (p *past) put(entry uint32) {
 }
 
 // turn makes the future of the past, a block at a time from its end.
-func (p *past) turn() (*future, error) {
+func (p *past) turn() (*foreseen, error) {
 	if err := p.w.Flush(); err != nil {
 		return nil, err
 	}
@@ -179,19 +133,40 @@ func (p *past) turn() (*future, error) {
 		file.Close()
 		return nil, err
 	}
-	return &future{file: file, r: bufio.NewReaderSize(io.NewSectionReader(file, 0, futureEntry*p.uses), futureEntry*turnBlock), uses: p.uses}, nil
+	return &foreseen{file, p.uses}, nil
+}
+
+// foreseen is the positions of next uses, in a file.
+type foreseen struct {
+	file *os.File
+	uses int64
+}
+
+// reader reads them from front to back.
+func (f *foreseen) reader() *future {
+	return &future{r: bufio.NewReaderSize(io.NewSectionReader(f.file, 0, futureEntry*f.uses), futureEntry*turnBlock), uses: f.uses}
 }
 
 // future is the positions of next uses, read from front to back.
 type future struct {
-	file  *os.File
 	r     *bufio.Reader
 	uses  int64
 	asked int64
 	err   error
 }
 
-func (f *future) close() { f.file.Close() }
+// foresaw checks a finished run against what was foreseen for it.
+func (f *future) foresaw(run *result.Run) error {
+	switch {
+	case f.err != nil:
+		return fmt.Errorf("reading the future: %w", f.err)
+	case run.Totals.Reclaim.OOMKills > 0:
+		run.Warnings = append(run.Warnings, "from the first kill on the future is not the one that was foreseen: what is counted is no bound")
+	case f.asked != f.uses:
+		return fmt.Errorf("%w: asked for %d uses to come, foreseen were %d", ErrCheck, f.asked, f.uses)
+	}
+	return nil
+}
 
 // Next implements paging.Future.
 func (f *future) Next() uint64 {

@@ -83,11 +83,12 @@ func TestFutureInBlocks(t *testing.T) {
 		at[page], last = len(want), page
 		want = append(want, paging.NoNextUse)
 	}
-	f, err := p.turn()
+	saw, err := p.turn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.close()
+	defer saw.file.Close()
+	f := saw.reader()
 	for i, n := range want {
 		if got := f.Next(); got != n {
 			t.Fatalf("use %d of %d is followed by one at %d, want %d", i, len(want), int64(got), int64(n))

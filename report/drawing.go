@@ -140,6 +140,12 @@ type keyEntry struct {
 func key(c draw.Canvas, entries []keyEntry) {
 	s := style(9, ink, false)
 	const box, gap = 10, 6
+	left := vg.Length(box) // where text begins: behind boxes, or behind lines that show their dashes
+	for _, e := range entries {
+		if e.fill == nil {
+			left = 2 * box
+		}
+	}
 	y := c.Max.Y
 	for _, e := range entries {
 		if e.fill != nil {
@@ -147,10 +153,10 @@ func key(c draw.Canvas, entries []keyEntry) {
 			c.FillPolygon(e.fill, pts)
 			c.StrokeLines(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, append(pts, pts[0]))
 		} else {
-			c.StrokeLine2(*e.line, c.Min.X, y-box/2, c.Min.X+box, y-box/2)
+			c.StrokeLine2(*e.line, c.Min.X, y-box/2, c.Min.X+left, y-box/2)
 		}
-		for _, l := range wrap(s, e.label, c.Max.X-c.Min.X-box-gap) {
-			c.FillText(s, vg.Point{X: c.Min.X + box + gap, Y: y + 2}, l)
+		for _, l := range wrap(s, e.label, c.Max.X-c.Min.X-left-gap) {
+			c.FillText(s, vg.Point{X: c.Min.X + left + gap, Y: y + 2}, l)
 			y -= s.Font.Size * lineSpace
 		}
 		y -= gap

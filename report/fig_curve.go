@@ -18,6 +18,15 @@ func curveFigure(c *result.Curve) *drawing {
 	major := draw.LineStyle{Color: shades[0], Width: vg.Points(1.8)}
 	minor := draw.LineStyle{Color: shades[2], Width: vg.Points(1.2), Dashes: []vg.Length{5, 3}}
 	low, high := math.Inf(1), 10.0
+	if c.Sample != nil {
+		band := area{fill: shades[3], edge: shades[1]}
+		for _, pt := range c.Points {
+			band.x = append(band.x, float64(pt.Bytes))
+			band.low, band.high = append(band.low, max(1, float64(pt.MajorLow))), append(band.high, max(1, float64(pt.MajorHigh)))
+			low, high = min(low, max(1, float64(pt.MajorLow))), max(high, float64(pt.MajorHigh))
+		}
+		p.Add(&band)
+	}
 	line := func(value func(result.CurvePoint) uint64, style draw.LineStyle) {
 		l := stairs{style: style}
 		for _, pt := range c.Points {
@@ -32,8 +41,11 @@ func curveFigure(c *result.Curve) *drawing {
 	p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(low))), high*2
 	p.Add(&kneeMarks{c.Knees})
 	entries := []keyEntry{{label: "major: read from swap or a file", line: &major}, {label: "minor: resolved without reading", line: &minor}}
+	if c.Sample != nil {
+		entries = append(entries, keyEntry{label: "major: lowest to highest of the samples", fill: shades[3]})
+	}
 	return &drawing{
-		title:    "Page faults against memory",
+		title:    estimated(c, "Page faults against memory"),
 		sentence: curveSentence(c) + " Exact LRU replacement; a count of 0 is drawn at 1.",
 		height:   4 * vg.Inch,
 		body: func(c draw.Canvas) {
@@ -64,7 +76,7 @@ func workingSetFigure(c *result.Curve) *drawing {
 	p.Y.Label.Text = "mean working set"
 	p.Add(&l)
 	return &drawing{
-		title: "Working set against its window",
+		title: estimated(c, "Working set against its window"),
 		sentence: "How much memory the program uses, on average, within so many references (runs of accesses to one page). Where the line is flat " +
 			"the program stays within what it has; where it rises it moves on.",
 		height: 3 * vg.Inch,
@@ -135,7 +147,7 @@ func (m *kneeMarks) Plot(c draw.Canvas, p *plot.Plot) {
 		at := x(float64(k.Bytes))
 		c.StrokeLine2(line, at, c.Min.Y, at, c.Max.Y)
 		label := Bytes(k.Bytes)
-		if left := at - s.Width(label)/2; left >= free {
+		if left := min(at-s.Width(label)/2, c.Max.X-s.Width(label)); left >= free {
 			c.FillText(s, vg.Point{X: left, Y: c.Max.Y + 11}, label)
 			free = left + s.Width(label) + 6
 		}

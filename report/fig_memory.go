@@ -26,11 +26,7 @@ func memoryFigure(run *result.Run) *drawing {
 	p.Y.Tick.Marker = ticks{5, 2, bytesLabel}
 	p.Y.Label.Text = "charged memory"
 	line := draw.LineStyle{Color: signal, Width: vg.Points(1.2), Dashes: []vg.Length{4, 2}}
-	flat := make([]float64, len(top))
-	for i := range flat {
-		flat[i] = limit
-	}
-	p.Add(&steps{edges: cols.edges, base: make([]float64, len(top)), top: top, fill: shades[0]}, &outline{cols.edges, flat, line}, &marks{run.Marks, true})
+	p.Add(&steps{edges: cols.edges, base: make([]float64, len(top)), top: top, fill: shades[0]}, &outline{cols.edges, level(limit, len(top)), line}, &marks{run.Marks, true})
 	entries := []keyEntry{{label: "charged: anonymous, shared and file pages", fill: shades[0]}, {label: "limit", line: &line}}
 	return &drawing{
 		title: "Charged memory over time, against the limit",

@@ -37,7 +37,7 @@ func underPressure(run *result.Run) *result.Run {
 	run.Totals.Swap = result.Swap{InBytes: 200 << 12, OutBytes: 300 << 12, CacheHits: 1}
 	n := len(run.Timeline.EndsAccesses)
 	for _, s := range []result.Series{{Name: "memory.charged", Unit: "bytes", Kind: result.Gauge}, {Name: "reclaim.evictions", Unit: "pages", Kind: result.Count},
-		{Name: "swap.out", Unit: "bytes", Kind: result.Count}} {
+		{Name: "working_set", Unit: "bytes", Kind: result.Gauge}, {Name: "swap.out", Unit: "bytes", Kind: result.Count}} {
 		s.Values = make([]uint64, n)
 		for i := range s.Values {
 			s.Values[i] = uint64(i) << 12

@@ -14,6 +14,7 @@ import (
 type row struct {
 	label string
 	top   []float64
+	bytes bool // top is in bytes, otherwise a count
 }
 
 const (
@@ -32,7 +33,7 @@ func drawRows(c draw.Canvas, run *result.Run, cols columns, rows []row) {
 		p := newPlot()
 		high := highest(r.top)
 		p.Y.Min, p.Y.Max = 0, high*1.05
-		p.Y.Tick.Marker = topTick{}
+		p.Y.Tick.Marker = topTick{r.bytes}
 		p.X.Min, p.X.Max = 0, cols.edges[len(cols.edges)-1]
 		p.Add(&marks{run.Marks, i == 0}, &steps{edges: cols.edges, top: r.top, fill: shades[2]})
 		if i == len(rows)-1 {

@@ -79,10 +79,14 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 
 // topTick marks 0 and the largest round value below the top: enough for a low
 // row.
-type topTick struct{}
+type topTick struct{ bytes bool }
 
 // Ticks implements plot.Ticker.
-func (topTick) Ticks(_, high float64) []plot.Tick {
+func (t topTick) Ticks(_, high float64) []plot.Tick {
+	if t.bytes {
+		top := math.Pow(2, math.Floor(math.Log2(high)))
+		return []plot.Tick{{Value: 0, Label: "0"}, {Value: top, Label: bytesLabel(top)}}
+	}
 	p := math.Pow(10, math.Floor(math.Log10(high)))
 	top := p
 	for _, m := range []float64{2, 5} {

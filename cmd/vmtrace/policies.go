@@ -30,32 +30,37 @@ func policyNames() []string {
 // "all". The flag is left with the first, for the model.
 func policyList(fs *pflag.FlagSet) ([]string, error) {
 	flag := fs.Lookup("reclaim")
+	list, err := knownPolicies(strings.Split(flag.Value.String(), ","))
+	if err != nil {
+		return nil, err
+	}
+	return list, flag.Value.Set(list[0])
+}
+
+// knownPolicies checks names of policies; "all" stands for every one.
+func knownPolicies(list []string) ([]string, error) {
 	all := policyNames()
-	list := strings.Split(flag.Value.String(), ",")
 	if slices.Equal(list, []string{"all"}) {
-		list = all
+		return all, nil
 	}
 	for _, name := range list {
 		if !slices.Contains(all, name) {
 			return nil, usagef("reclaim policy %q: there are %v, and all", name, all)
 		}
 	}
-	return list, flag.Value.Set(list[0])
+	return list, nil
 }
 
-// comparePolicies replays the trace with one policy after the other.
+// comparePolicies replays the trace with all policies side by side.
 func comparePolicies(ctx context.Context, path string, policies []string, opts replay.Options, asJSON bool, io stdio, how ...trace.ReaderOption) error {
-	if err := readableAgain(path); err != nil {
-		return err
-	}
-	var runs []*result.Run
+	var all []replay.Options
 	for _, name := range policies {
 		opts.Model.Reclaim = name
-		run, err := replayFile(ctx, path, opts, io, how...)
-		if err != nil {
-			return fmt.Errorf("reclaim policy %s: %w", name, err)
-		}
-		runs = append(runs, run)
+		all = append(all, opts)
+	}
+	runs, err := replayAll(ctx, path, all, io, how...)
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		return result.WriteList(io.out, runs)

@@ -21,10 +21,9 @@ Linux-like memory manager and prints what it counted. TRACE is a .vmt file or it
 twin; - is standard input, https://... is fetched.
 
 With --memory or --frames pages have to leave, by the policy of --reclaim. Several of
-them, or all, are replayed one after the other (the trace is read once for each) and
-printed side by side. opt is Belady's optimum, the bound: it reads the trace twice, so
-the trace has to be a file, and keeps what it learns in temporary files (in $TMPDIR). With it,
-memory that was given up by MADV_FREE goes to swap. --frames N --explain prints the
+them, or all, are replayed at once, from one reading of the trace, and printed side by
+side. opt is Belady's optimum, the bound: it reads the trace twice, so the trace has
+to be a file, and keeps what it learns in temporary files (in $TMPDIR). With it, memory that was given up by MADV_FREE goes to swap. --frames N --explain prints the
 table of frames of textbooks.
 
 Examples:
@@ -101,19 +100,32 @@ Examples:
 
 // replayFile replays the trace at path ("-" is standard input).
 func replayFile(ctx context.Context, path string, opts replay.Options, io stdio, how ...trace.ReaderOption) (*result.Run, error) {
-	if opts.Model.NeedsFuture() {
+	runs, err := replayAll(ctx, path, []replay.Options{opts}, io, how...)
+	if err != nil {
+		return nil, err
+	}
+	return runs[0], nil
+}
+
+// replayAll replays the trace at path in several configurations; the first tells
+// of the progress.
+func replayAll(ctx context.Context, path string, all []replay.Options, io stdio, how ...trace.ReaderOption) ([]*result.Run, error) {
+	line := newStatusLine(io.err)
+	defer line.clear()
+	for i := range all {
+		all[i].Path = path
+		if !all[i].Model.NeedsFuture() {
+			continue
+		}
 		if err := readableAgain(path); err != nil {
 			return nil, err
 		}
 	}
-	how = append(how, trace.WithWorkers(opts.Workers))
-	line := newStatusLine(io.err)
-	defer line.clear()
-	opts.Path = path
-	opts.Progress = func(p replay.Progress) {
+	all[0].Progress = func(p replay.Progress) {
 		line.printf("%s: %s accesses, %s faults", path, report.SI(p.Accesses), report.SI(p.Faults))
 	}
-	return replay.RunTrace(ctx, func() (trace.Source, error) { return trace.Open(path, how...) }, opts)
+	how = append(how, trace.WithWorkers(all[0].Workers))
+	return replay.RunAll(ctx, func() (trace.Source, error) { return trace.Open(path, how...) }, all)
 }
 
 // loadRun returns the result in the file, replaying it first if it is a trace.

@@ -11,33 +11,48 @@ import (
 
 // Options configure a curve. The zero value is useful.
 type Options struct {
-	Replay replay.Options // Model.Memory and Model.Swap are not looked at
-	Points int            // most points of the curve; 0 = all
-	Budget *uint64        // major faults that are acceptable; nil = not asked
+	Replay   replay.Options // Model.Memory, Model.Swap are not looked at
+	Points   int            // most points of the curve; 0 = all
+	Budget   *uint64        // major faults that are acceptable; nil = not asked
+	Rate     float64        // share of the pages to look at; 0 or 1 = all of them
+	Seeds    int            // samples; 0 = 5
+	Policies []string       // reclaim policies to be simulated beside the curve
+	Sizes    []uint64       // bytes of memory to simulate them with; none = NumSizes, and the source is opened twice
+	NumSizes int            // 0 = 16
 }
 
-// leastPages is the smallest memory: a copy needs its source and its target.
-const leastPages = 2
+const (
+	defaultSeeds = 5
+	defaultSizes = 16
 
-// Run replays the source once and returns the faults for every size of memory.
-// Errors are those of replay.Run.
-func Run(ctx context.Context, src trace.Source, opts Options) (*result.Curve, error) {
-	s := newStack()
-	m := &opts.Replay.Model
-	m.Memory, m.Swap, m.ReclaimExact, m.Stack = 0, 0, true, s
-	run, err := replay.Run(ctx, src, opts.Replay)
-	if err != nil {
+	// leastPages is the smallest memory: a copy needs its source and its target.
+	leastPages = 2
+)
+
+// Run replays what open gives once and returns the faults for every size of
+// memory; with Policies and no Sizes it opens it a second time. Errors are those of
+// replay.RunAll.
+func Run(ctx context.Context, open func() (trace.Source, error), opts Options) (*result.Curve, error) {
+	p := newPlan(opts)
+	if len(opts.Sizes) > 0 {
+		p.simulate(opts.Sizes)
+	}
+	if err := p.run(ctx, open); err != nil {
 		return nil, err
 	}
-	c := &result.Curve{Schema: result.Schema, Trace: run.Trace, Config: run.Config, Timing: run.Timing, Warnings: run.Warnings}
-	c.FootprintBytes = uint64(s.deepest) * paging.PageSize
-	all := s.points(&run.Totals.Faults)
+	c := p.curve()
+	if len(opts.Policies) > 0 && len(opts.Sizes) == 0 {
+		p.simulate(spread(c.FootprintBytes, p.leastBytes(), opts.NumSizes))
+		if err := p.run(ctx, open); err != nil {
+			return nil, err
+		}
+	}
+	all := c.Points
+	c.Policies = p.policies(all)
 	c.Knees = knees(all)
 	if opts.Budget != nil {
 		c.Budget = withinBudget(all, *opts.Budget)
 	}
-	c.Reuse = s.reuse()
-	c.WorkingSet = s.times.workingSet()
 	c.Points = thin(all, opts.Points, c.Knees)
 	return c, nil
 }

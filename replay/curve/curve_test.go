@@ -27,12 +27,10 @@ func model() paging.Config {
 // counts: no tolerance.
 func holds(t *testing.T, open func() trace.Source, sizes func(footprint uint64) []uint64) {
 	t.Helper()
-	src := open()
-	c, err := Run(context.Background(), src, Options{Replay: replay.Options{Model: model(), Check: true}})
+	c, err := Run(context.Background(), func() (trace.Source, error) { return open(), nil }, Options{Replay: replay.Options{Model: model(), Check: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	src.Close()
 	for _, pages := range sizes(c.FootprintBytes / paging.PageSize) {
 		i := slices.IndexFunc(c.Points, func(p result.CurvePoint) bool { return p.Bytes == pages*paging.PageSize })
 		if i < 0 {

@@ -25,8 +25,8 @@ import (
 // or more, the same faults by kind, resident memory and flushes, and the same TLB
 // misses with K ways or more.
 func TestReducedIsExact(t *testing.T) {
-	files := []string{recorded(t, "sort", "-r", "curve.go"), recorded(t, "gzip", "-9", "-c", "stack.go"), generated(t, "zipf", synth.Params{Pages: 500, Refs: 40000}),
-		generated(t, "fork-server", synth.Params{Pages: 200}), generated(t, "mix", synth.Params{Pages: 300, Refs: 40000, Threads: 2})}
+	files := []string{recorded(t, "sort", "-r", "curve.go"), recorded(t, "gzip", "-9", "-c", "stack.go"), generated(t, "zipf", synth.Params{Writes: 30, Pages: 500, Refs: 40000}),
+		generated(t, "fork-server", synth.Params{Writes: 30, Pages: 200}), generated(t, "mix", synth.Params{Writes: 30, Pages: 300, Refs: 40000, Threads: 2})}
 	for seed := range uint64(12) {
 		name := filepath.Join(t.TempDir(), fmt.Sprintf("random-%d.txt", seed))
 		if err := os.WriteFile(name, []byte(program(rand.New(rand.NewPCG(seed, 9)))), 0o644); err != nil {
@@ -114,12 +114,7 @@ func reduced(t *testing.T, file string, k int) string {
 }
 
 func curveOf(t *testing.T, file string) *result.Curve {
-	src, err := trace.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	c, err := Run(context.Background(), src, Options{Replay: replay.Options{Model: model()}})
+	c, err := Run(context.Background(), func() (trace.Source, error) { return trace.Open(file) }, Options{Replay: replay.Options{Model: model()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,16 +22,24 @@ import (
 // least as many slots again then, so that this costs little for each use.
 type stack struct {
 	bits    []uint64
-	blocks  []uint32 // Fenwick tree over the bits set in blocks of blockBits
+	blocks  []uint32 // Fenwick tree over the bits set in blocks of blockBits, up to the open one
+	open    uint32   // bits set in the block of the next use
 	next    uint32   // slot of the next use
 	pages   []uint32 // by slot
-	slots   []uint32 // by page: its slot plus 1, 0 = not there
+	places  []place  // by page
 	holes   []uint32 // slots of holes: a heap, the topmost first
 	alive   int      // bits set
 	deepest int      // the most there were
 	times   times
+	looked  uint64 // of no meaning, see Ahead
 
 	counts [paging.NumStackEvents][]int64 // by size of memory: what is added from that size on
+}
+
+// place is what is known of a page: what a use changes of it is in one cache line.
+type place struct {
+	last uint64 // see times
+	slot uint32 // plus 1, 0 = not there
 }
 
 const (
@@ -54,7 +62,7 @@ func (s *stack) resize(slots int) {
 	s.bits = make([]uint64, slots/64)
 	s.pages = make([]uint32, slots)
 	s.blocks = make([]uint32, slots/blockBits+1)
-	s.next = 0
+	s.next, s.open = 0, 0
 }
 
 // Insert implements paging.UseStack.
@@ -63,26 +71,54 @@ func (s *stack) Insert(page uint32) {
 		s.clear(s.popHole())
 	}
 	s.push(page)
-	s.times.use(page, true)
+	s.times.first(&s.places[page].last)
+}
+
+// Ahead implements paging.UseStack: it loads what is known of the pages, and then
+// their bits, each independently of the others.
+func (s *stack) Ahead(pages []uint32) {
+	sum := uint64(0)
+	for _, p := range pages {
+		if int(p) < len(s.places) {
+			if slot := s.places[p].slot; slot != 0 {
+				sum += s.bits[(slot-1)/64]
+			}
+		}
+	}
+	s.looked = sum
 }
 
 // Use implements paging.UseStack.
 func (s *stack) Use(page uint32) uint32 {
-	if int(page) >= len(s.slots) || s.slots[page] == 0 {
+	if int(page) >= len(s.places) {
 		return 0
 	}
-	slot := s.slots[page] - 1
-	s.times.use(page, false)
-	if slot == s.next-1 {
-		return 1
+	p := &s.places[page]
+	if p.slot == 0 {
+		return 0
 	}
+	slot := p.slot - 1
+	s.times.again(&p.last)
+	d := uint32(1)
+	if slot != s.next-1 {
+		d = s.raise(page, slot)
+	}
+	major := s.counts[paging.StackMajor]
+	major[0]++
+	major[d]--
+	return d
+}
+
+// raise moves a page that is not there already to the top and returns its place
+// before that.
+func (s *stack) raise(page, slot uint32) uint32 {
 	hole := len(s.holes) > 0 && s.holes[0] > slot
 	if next := s.next; !hole && slot>>blockShift == next>>blockShift && int(next) < len(s.pages) {
 		// from one slot to another of the same block: no sum changes
 		d := s.within(slot, next)
 		s.bits[slot/64] &^= 1 << (slot % 64)
 		s.bits[next/64] |= 1 << (next % 64)
-		s.pages[next], s.slots[page] = page, next+1
+		s.pages[next], s.places[page].slot = page, next+1
 		s.next++
 		return d
 	}
@@ -108,17 +144,17 @@ func (s *stack) within(slot, next uint32) uint32 {
 
 // Place implements paging.UseStack.
 func (s *stack) Place(page uint32) uint32 {
-	if int(page) >= len(s.slots) || s.slots[page] == 0 {
+	if int(page) >= len(s.places) || s.places[page].slot == 0 {
 		return 0
 	}
-	return s.above(s.slots[page] - 1)
+	return s.above(s.places[page].slot - 1)
 }
 
 // Remove implements paging.UseStack.
 func (s *stack) Remove(page uint32) {
-	if int(page) < len(s.slots) && s.slots[page] != 0 {
-		s.pushHole(s.slots[page] - 1)
-		s.slots[page] = 0
+	if int(page) < len(s.places) && s.places[page].slot != 0 {
+		s.pushHole(s.places[page].slot - 1)
+		s.places[page].slot = 0
 	}
 }
 
@@ -149,14 +185,19 @@ func (s *stack) push(page uint32) {
 	if int(s.next) == len(s.pages) {
 		s.compact()
 	}
-	for int(page) >= len(s.slots) {
-		s.slots = append(s.slots, make([]uint32, max(1024, len(s.slots)/4))...)
+	for int(page) >= len(s.places) {
+		s.places = append(s.places, make([]place, max(1024, len(s.places)/4))...)
 	}
 	slot := s.next
-	s.next++
-	s.pages[slot], s.slots[page] = page, slot+1
+	if s.next++; slot%blockBits == 0 {
+		if slot > 0 {
+			s.add(slot-1, s.open)
+		}
+		s.open = 0
+	}
+	s.pages[slot], s.places[page].slot = page, slot+1
 	s.bits[slot/64] |= 1 << (slot % 64)
-	s.add(slot, 1)
+	s.open++
 	s.alive++
 	if s.alive > s.deepest {
 		s.deepest = s.alive
@@ -170,7 +211,11 @@ func (s *stack) push(page uint32) {
 
 func (s *stack) clear(slot uint32) {
 	s.bits[slot/64] &^= 1 << (slot % 64)
-	s.add(slot, ^uint32(0))
+	if slot>>blockShift == (s.next-1)>>blockShift {
+		s.open--
+	} else {
+		s.add(slot, ^uint32(0))
+	}
 	s.alive--
 }
 
@@ -217,7 +262,7 @@ func (s *stack) compact() {
 				s.pushHole(at)
 			} else {
 				s.pages[at] = pages[slot]
-				s.slots[pages[slot]] = at + 1
+				s.places[pages[slot]].slot = at + 1
 			}
 		}
 	}

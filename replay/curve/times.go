@@ -7,18 +7,18 @@ import (
 	"github.com/vmtrace/vmtrace/replay/result"
 )
 
-// reuse is the histogram of distances: how many uses found their page within so
-// many pages, by powers of two. It follows from what uses counted as major faults:
-// one for all memories smaller than the distance.
-func (s *stack) reuse() []result.Bucket {
-	var h [33]uint64
+// eachDistance tells of how many uses found their page at a distance. It follows
+// from what uses counted as major faults: one for all memories smaller than that.
+func (s *stack) eachDistance(tell func(distance int, uses int64)) {
 	for d, n := range s.counts[paging.StackMajor] {
 		if d > 0 && n < 0 {
-			h[bits.Len32(uint32(d-1))] += uint64(-n)
+			tell(d, -n)
 		}
 	}
-	return buckets(h[:])
 }
+
+// bitsUpTo is the power of two that n is up to.
+func bitsUpTo(n uint64) int { return bits.Len64(n - 1) }
 
 // buckets turns counts by powers of two into rows, without the empty ones at the
 // end.
@@ -36,27 +36,44 @@ func buckets(h []uint64) []result.Bucket {
 // times measures the references between two uses of a page.
 type times struct {
 	now   uint64
-	last  []uint64 // by page: the reference of its last use, 0 = none
 	hist  [64]uint64
 	sums  [64]uint64 // of the intervals in each bucket
 	ended uint64     // pages whose last use was their last
+
+	left, each uint64 // references that a sample leaves out: yet to be counted, and with each use
 }
 
-// use notes a use of a page; first says that it has just come.
-func (t *times) use(page uint32, first bool) {
+// pace is told of the next references of a sample: out of them are left out, in
+// are not. Time runs on evenly between those that are not.
+func (t *times) pace(out, in int) {
+	t.now += t.left
+	t.left, t.each = uint64(out), uint64(out/max(1, in))
+}
+
+// first notes the use of a page that has just come, and again one of a page whose
+// last use was at last.
+func (t *times) first(last *uint64) {
+	t.tick()
+	t.ended++
+	*last = t.now
+}
+
+func (t *times) again(last *uint64) {
+	t.tick()
+	gap := t.now - *last
+	b := bits.Len64(gap - 1)
+	t.hist[b]++
+	t.sums[b] += gap
+	*last = t.now
+}
+
+func (t *times) tick() {
 	t.now++
-	for int(page) >= len(t.last) {
-		t.last = append(t.last, make([]uint64, max(1024, len(t.last)/4))...)
+	if t.left > 0 {
+		n := min(t.each, t.left)
+		t.now += n
+		t.left -= n
 	}
-	if first {
-		t.ended++
-	} else {
-		gap := t.now - t.last[page]
-		b := bits.Len64(gap - 1)
-		t.hist[b]++
-		t.sums[b] += gap
-	}
-	t.last[page] = t.now
 }
 
 // workingSet is the mean number of pages used in the last T references, for T in
@@ -65,6 +82,7 @@ func (t *times) use(page uint32, first bool) {
 // CACM 1972). The last use of a page counts T whole.
 func (t *times) workingSet() []result.WorkingSet {
 	var out []result.WorkingSet
+	t.now, t.left = t.now+t.left, 0
 	if t.now == 0 {
 		return out
 	}

@@ -56,11 +56,11 @@ type Config struct {
 	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
 
 	RecycleEvery    uint64 `json:"recycle_every_accesses,omitempty"` // clean pages of files leave the page cache
-	THP             string `json:"thp"`                            // transparent huge pages: never, madvise or always
-	CollapseEveryNS uint64 `json:"collapse_every_ns,omitempty"`    // between two scans for small pages that become a huge one
-	HugePages       uint64 `json:"hugepages,omitempty"`            // pages in the pool of hugetlb of 2 MiB (4 MiB with 2 levels)
-	HugeOvercommit  uint64 `json:"hugepages_overcommit,omitempty"` // pages that pool may grow by
-	GiantPages      uint64 `json:"hugepages_1g,omitempty"`         // pages in the pool of 1 GiB
+	THP             string `json:"thp"`                              // transparent huge pages: never, madvise or always
+	CollapseEveryNS uint64 `json:"collapse_every_ns,omitempty"`      // between two scans for small pages that become a huge one
+	HugePages       uint64 `json:"hugepages,omitempty"`              // pages in the pool of hugetlb of 2 MiB (4 MiB with 2 levels)
+	HugeOvercommit  uint64 `json:"hugepages_overcommit,omitempty"`   // pages that pool may grow by
+	GiantPages      uint64 `json:"hugepages_1g,omitempty"`           // pages in the pool of 1 GiB
 
 	// Limits of a process (setrlimit(2)) in bytes; 2^64-1 = no limit.
 	AddressLimitBytes uint64 `json:"address_limit_bytes"` // RLIMIT_AS
@@ -307,6 +307,10 @@ type Mapping struct {
 // EndsAccesses[i] original accesses (and begins where bucket i-1 ended).
 type Timeline struct {
 	EndsAccesses []uint64 `json:"ends_accesses"`
+
+	// WorkingSetAccesses is the window of the series working_set: one window after
+	// the other, of one bucket or several, each of which has the pages of the window.
+	WorkingSetAccesses uint64 `json:"working_set_accesses,omitempty"`
 }
 
 // SeriesKind says how the values of a series are to be read.
