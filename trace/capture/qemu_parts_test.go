@@ -22,7 +22,7 @@ func TestRingLayout(t *testing.T) {
 	need(t, "cc", "gcc libc6-dev")
 	var h ringHead
 	var s ringSlot
-	var e ringEntry
+	var e ringPage
 	var n ringNote
 	facts := []struct {
 		c    string
@@ -42,18 +42,20 @@ func TestRingLayout(t *testing.T) {
 		{"offsetof(struct shared, top)", unsafe.Offsetof(h.top)}, {"offsetof(struct shared, slots)", unsafe.Offsetof(h.slots)}, {"offsetof(struct shared, path)", unsafe.Offsetof(h.path)}, {"offsetof(struct shared, plugin)", unsafe.Offsetof(h.plugin)},
 		{"offsetof(struct shared, stack)", unsafe.Offsetof(h.stack)}, {"offsetof(struct shared, emulator)", unsafe.Offsetof(h.emulator)},
 		{"offsetof(struct shared, calls)", unsafe.Offsetof(h.calls)}, {"offsetof(struct shared, queue)", unsafe.Offsetof(h.queue)},
-		{"sizeof(struct entry)", unsafe.Sizeof(e)}, {"offsetof(struct entry, first_addr)", unsafe.Offsetof(e.firstAddr)}, {"offsetof(struct entry, first_ip)", unsafe.Offsetof(e.firstIP)},
-		{"offsetof(struct entry, counts)", unsafe.Offsetof(e.counts)}, {"offsetof(struct entry, first_count)", unsafe.Offsetof(e.firstCount)},
-		{"offsetof(struct entry, first_kind)", unsafe.Offsetof(e.firstKind)},
+		{"sizeof(struct known)", unsafe.Sizeof(e)}, {"offsetof(struct known, stamp)", unsafe.Offsetof(e.stamp)}, {"offsetof(struct known, pending)", unsafe.Offsetof(e.pending)},
+		{"offsetof(struct known, key)", unsafe.Offsetof(e.key)}, {"offsetof(struct known, ip)", unsafe.Offsetof(e.ip)}, {"CODE", 1 << 63},
+		{"KNOWN", ringKnown}, {"MAX_WIDE", ringWide}, {"REF_WIDE", refWide}, {"REF_ADDRESS", refAddress}, {"REF_FIRST", refFirst}, {"REF_SECOND", refSecond},
+		{"REF_MOST", refMost}, {"REF_MOST_FETCHES", refMostFetches}, {"offsetof(struct note, wides)", unsafe.Offsetof(n.wides)}, {"offsetof(struct shared, offsets)", unsafe.Offsetof(h.offsets)},
 		{"offsetof(struct slot, pid)", unsafe.Offsetof(s.pid)}, {"offsetof(struct slot, tid)", unsafe.Offsetof(s.tid)}, {"offsetof(struct slot, claiming)", unsafe.Offsetof(s.claiming)},
 		{"offsetof(struct slot, pos)", unsafe.Offsetof(s.pos)}, {"offsetof(struct slot, published)", unsafe.Offsetof(s.published)},
 		{"offsetof(struct slot, tail)", unsafe.Offsetof(s.tail)}, {"offsetof(struct slot, waiting)", unsafe.Offsetof(s.waiting)},
-		{"offsetof(struct slot, held)", unsafe.Offsetof(s.held)}, {"offsetof(struct slot, used)", unsafe.Offsetof(s.used)}, {"offsetof(struct slot, window)", unsafe.Offsetof(s.window)},
+		{"offsetof(struct slot, held)", unsafe.Offsetof(s.held)}, {"offsetof(struct slot, used)", unsafe.Offsetof(s.used)}, {"offsetof(struct slot, known)", unsafe.Offsetof(s.known)},
+		{"offsetof(struct slot, wides)", unsafe.Offsetof(s.wides)}, {"offsetof(struct slot, wide)", unsafe.Offsetof(s.wide)},
 	}
 	var source strings.Builder
 	source.WriteString("#include <stddef.h>\n#include \"ring.h\"\n")
 	for _, f := range facts {
-		fmt.Fprintf(&source, "_Static_assert((%s) == %d, \"%s\");\n", f.c, f.want, f.c)
+		fmt.Fprintf(&source, "_Static_assert((%s) == %dull, \"%s\");\n", f.c, f.want, f.c)
 	}
 	source.WriteString("_Static_assert(sizeof(struct slot) <= SLOT_BYTES && sizeof(struct shared) <= HEAD_BYTES, \"sizes\");\n")
 	file := filepath.Join(t.TempDir(), "layout.c")
@@ -91,7 +93,7 @@ func TestQEMUMissing(t *testing.T) {
 // A process that was killed between claiming a note and filling it in does not
 // hold up the others; one that lives does.
 func TestAbandonedNote(t *testing.T) {
-	mem, err := newRing(4, false, "")
+	mem, err := newRing(4, false, true, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -357,17 +357,11 @@ func (r *qemuRecorder) drain(p *qemuProcess) {
 		if s.state.Load() == 0 || s.pid != p.pid {
 			continue
 		}
-		r.read(i, s.pos.Load())
+		r.read(i, s.pos.Load(), s.wide[:2*min(s.wides.Load(), ringWide)])
 		th := r.slots[i] // its first record may have been read just now
 		if th != nil {
-			s.references(func(ref trace.Ref, ip uint64) {
-				r.thread(th.tid)
-				r.batch = append(r.batch, ref)
-				if r.opts.IP {
-					r.ips = append(r.ips, ip)
-				}
-				r.accesses += ref.Accesses()
-				r.refs++
+			s.leftOver(func(page uint64, kind trace.Access, counts [2]uint64, ip uint64) {
+				r.reference(th.tid, trace.Ref{VPN: page, First: kind}, counts, ip)
 			})
 		}
 		s.free()
