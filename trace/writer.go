@@ -21,7 +21,8 @@ type Writer struct {
 	thread  uint32
 	seq     uint64
 	written atomic.Int64
-	blocks  []BlockInfo
+	blocks  int
+	index   []byte // what the index tells of them
 	seek    []seekEntry
 	raw     []byte
 	out     []byte
@@ -218,10 +219,10 @@ func (t *Writer) end() error {
 	if t.err != nil || t.enc.empty() {
 		return t.err
 	}
-	if err := t.wait(); err != nil { // raw, out and blocks are in use until then
+	if err := t.wait(); err != nil { // raw, out and index are in use until then
 		return err
 	}
-	if len(t.blocks) >= maxBlocks {
+	if t.blocks >= maxBlocks {
 		t.err = fmt.Errorf("trace of more than %d blocks: split it", maxBlocks)
 		return t.err
 	}
@@ -242,7 +243,8 @@ func (t *Writer) end() error {
 func (t *Writer) put(info BlockInfo) error {
 	t.out = t.zw.EncodeAll(t.raw, t.out[:0])
 	info.Offset, info.Compressed = t.Written(), len(t.out)
-	t.blocks = append(t.blocks, info)
+	t.index = appendBlockInfo(t.index, &info)
+	t.blocks++
 	return t.frame(t.out, len(t.raw))
 }
 
@@ -285,7 +287,7 @@ func (t *Writer) Close() error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if t.err = t.frame(appendIndex(nil, t.blocks), 0); t.err != nil {
+	if t.err = t.frame(appendIndex(nil, t.blocks, t.index), 0); t.err != nil {
 		return t.err
 	}
 	n, err := t.w.Write(appendSeekTable(nil, t.seek))

@@ -184,21 +184,20 @@ func (s *perfSet) read() {
 	for i, c := range s.cpus {
 		head := atomic.LoadUint64(&c.page.Data_head)
 		tail := c.page.Data_tail
-		for tail < head {
-			var h [perfHeader]byte
-			c.copy(h[:], tail)
-			size := uint64(binary.LittleEndian.Uint16(h[6:]))
-			if size < perfHeader {
+		all := make([]byte, head-tail) // the records keep parts of it
+		c.copy(all, tail)
+		atomic.StoreUint64(&c.page.Data_tail, head)
+		for len(all) >= perfHeader {
+			size := int(binary.LittleEndian.Uint16(all[6:]))
+			if size < perfHeader || size > len(all) {
 				break // never written by the kernel
 			}
-			r := perfRecord{kind: binary.LittleEndian.Uint32(h[:]), misc: binary.LittleEndian.Uint16(h[4:]), cpu: i, body: make([]byte, size-perfHeader)}
-			c.copy(r.body, tail+perfHeader)
+			r := perfRecord{kind: binary.LittleEndian.Uint32(all), misc: binary.LittleEndian.Uint16(all[4:]), cpu: i, body: all[perfHeader:size:size]}
 			if r.stamp(s) {
 				s.pending = append(s.pending, r)
 			}
-			tail += size
+			all = all[size:]
 		}
-		atomic.StoreUint64(&c.page.Data_tail, tail)
 	}
 }
 
