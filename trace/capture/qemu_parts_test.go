@@ -119,6 +119,31 @@ func TestAbandonedNote(t *testing.T) {
 	}
 }
 
+// After an exec the new image can have a slot before the recorder hears of the exec:
+// only those of the old image are freed.
+func TestDrainAfterExec(t *testing.T) {
+	mem, err := newRing(4, false, true, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.close()
+	r := &qemuRecorder{ring: mem, procs: map[uint32]*qemuProcess{}, threads: map[uint32]*qemuThread{}}
+	p := r.addProcess(77, trace.ABIX8664)
+	r.bind(0, r.addThread(p, 77))
+	mem.head.top.Store(2)
+	for i := range uint32(2) {
+		mem.slot(i).state.Store(1)
+		mem.slot(i).pid = 77
+	}
+	state := func() [2]uint32 { return [2]uint32{mem.slot(0).state.Load(), mem.slot(1).state.Load()} }
+	if r.drain(p, false); state() != [2]uint32{0, 1} {
+		t.Errorf("slots of the old and the new image: %v, want 0 and 1", state())
+	}
+	if r.drain(p, true); state() != [2]uint32{0, 0} {
+		t.Errorf("slots of a dead process: %v, want 0 and 0", state())
+	}
+}
+
 func TestInspectProgram(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
