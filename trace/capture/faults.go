@@ -75,7 +75,7 @@ func (r *faultsRecorder) launch(cmd *exec.Cmd, open SinkFunc) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		perf, err := openPerf()
+		perf, err := openPerf(true)
 		if err == nil {
 			r.perf = perf
 			if err = r.header(open); err == nil {

@@ -55,10 +55,13 @@ const (
 	perfSmallest   = 64 << 10
 )
 
-// openPerf opens the events on the calling thread. The goroutine must be locked
-// to it.
-func openPerf() (*perfSet, error) {
-	s := &perfSet{majorID: map[uint64]bool{}, bufferSize: perfLargest}
+// openPerf opens the events on the calling thread, with buffers unless it is only
+// to be seen whether that can be done. The goroutine must be locked to the thread.
+func openPerf(buffers bool) (*perfSet, error) {
+	s := &perfSet{majorID: map[uint64]bool{}}
+	if buffers {
+		s.bufferSize = perfLargest
+	}
 	cpus, err := onlineCPUs()
 	if err != nil {
 		return nil, err
@@ -141,6 +144,9 @@ func (s *perfSet) open(c *perfCPU, cpu int) (err error) {
 		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(c.fds[i]), unix.PERF_EVENT_IOC_ID, uintptr(unsafe.Pointer(&c.ids[i]))); e != 0 {
 			return e
 		}
+	}
+	if s.bufferSize == 0 {
+		return nil
 	}
 	for {
 		c.mem, err = unix.Mmap(c.fds[0], 0, os.Getpagesize()+s.bufferSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -249,7 +255,7 @@ func perfUsable() error {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		s, err := openPerf()
+		s, err := openPerf(false)
 		if err == nil {
 			s.close()
 		}
