@@ -91,11 +91,12 @@ type ringHead struct {
 
 // ringPage is a page that a thread has used since the last barrier.
 type ringPage struct {
-	page, stamp    uint64
-	pending        [2]uint64
-	record, stood  uint64
-	key, epoch, ip uint64
-	flags          [8]uint8
+	page, stamp   uint64
+	pending       [2]uint64
+	record, stood uint64
+	ip            uint64
+	epoch         uint32
+	flags         [4]uint8
 }
 
 type ringSlot struct {
@@ -112,9 +113,9 @@ type ringSlot struct {
 	_              [5]uint64
 	clock, room    uint64
 	used, cut      uint32
-	epoch          uint64
+	epoch, listed  uint32
 	wides          atomic.Uint32
-	listed         uint32
+	_              [23]uint32
 	known          [ringKnown]ringPage
 	wide           [2 * ringWide]uint64
 }
@@ -233,8 +234,7 @@ const (
 	refMost        = 1<<10 - 1
 	refMostFetches = 1<<20 - 1
 	refPage        = 1<<40 - 1
-	refCode        = 1 << 63 // of the key of a page
-	refNoPage      = 1<<64 - 1
+	refCode        = 1 << 63 // of a page: its fetches
 )
 
 // leftOver gives references for the accesses that a dead thread has made and not
@@ -242,7 +242,7 @@ const (
 func (s *ringSlot) leftOver(emit func(page uint64, kind trace.Access, counts [2]uint64, ip uint64)) {
 	var left []*ringPage
 	for i := range s.known {
-		if k := &s.known[i]; k.key != refNoPage && (k.pending[0]|k.pending[1]) != 0 {
+		if k := &s.known[i]; k.pending[0]|k.pending[1] != 0 {
 			left = append(left, k)
 		}
 	}
@@ -250,12 +250,12 @@ func (s *ringSlot) leftOver(emit func(page uint64, kind trace.Access, counts [2]
 	for _, k := range left {
 		kind := trace.Read
 		switch {
-		case k.key&refCode != 0:
+		case k.page&refCode != 0:
 			kind = trace.Exec
 		case k.pending[0] == 0:
 			kind = trace.Write
 		}
-		emit(k.key&refPage, kind, k.pending, k.ip)
+		emit(k.page&refPage, kind, k.pending, k.ip)
 	}
 }
 

@@ -67,6 +67,7 @@ enum {
 #define REF_KIND 62
 #define REF_WIDE (1ull << 61)
 #define REF_ADDRESS (1ull << 60)
+#define REF_PAGE 0xffffffffffull
 #define REF_SECOND 50
 #define REF_FIRST 40
 #define REF_MOST 0x3ffull
@@ -112,22 +113,24 @@ struct shared {
 };
 
 #define CODE (1ull << 63) /* of the number of a page: its fetches */
+#define OUT (1ull << 62)  /* likewise: not in the window */
 #define NO_PAGE (~0ull)
 
 /*
  * What is known of a page of one side (data or code) since the last barrier, and its
- * place in the window.
+ * place in the window. One line of the cache.
  */
 struct known {
-	uint64_t page; /* as key while it is in the window, else NO_PAGE */
+	uint64_t page;	     /* with CODE and OUT */
 	uint64_t stamp;	     /* clock when it was used last */
 	uint64_t pending[2]; /* reads (or fetches) and writes that no reference counts */
 	uint64_t record;     /* word of its last reference in the ring */
 	uint64_t stood;	     /* stamp when that was written */
-	uint64_t key, epoch, ip;
-	uint8_t wrote; /* its first write is in the stream */
-	uint8_t seen, live, listed;
-};
+	uint64_t ip;
+	uint32_t epoch; /* number of the last barrier */
+	uint8_t wrote;	/* its first write is in the stream */
+	uint8_t seen, listed, unused;
+} __attribute__((aligned(64)));
 
 struct slot {
 	uint32_t state; /* 0 free, 1 in use */
@@ -146,8 +149,10 @@ struct slot {
 	uint64_t seen_tail;
 	uint32_t used; /* pages in the window */
 	uint32_t cut;  /* last cut that was obeyed */
-	uint64_t epoch;	/* number of the last barrier */
-	uint32_t wides, nr_listed;
+	uint32_t epoch; /* number of the last barrier */
+	uint32_t nr_listed;
+	uint32_t wides;
+	uint32_t pad2[23];
 	struct known known[KNOWN]; /* by page, with probing */
 	uint64_t wide[MAX_WIDE][2];
 	struct known *window[MAX_WINDOW];    /* addresses in the process, as below */

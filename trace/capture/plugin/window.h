@@ -40,15 +40,15 @@ enum { READ = 1, WRITE = 2, EXEC = 3 };
 #define STRETCH (RING_WORDS / 4)
 
 static uint32_t window, ips; /* as in the memory of the recorder */
-static struct known none = {.page = NO_PAGE, .key = NO_PAGE};
+static struct known none = {.page = NO_PAGE};
 
 /* record_counts adds to the counts of a reference that is not handed over yet. */
 static void record_counts(struct slot *t, struct known *k, uint64_t reads, uint64_t writes)
 {
 	uint64_t *word = &ring_of(t)[k->record % RING_WORDS];
-	uint64_t most = k->key & CODE ? REF_MOST_FETCHES : REF_MOST;
+	uint64_t most = k->page & CODE ? REF_MOST_FETCHES : REF_MOST;
 	uint64_t r = (*word >> REF_FIRST & most) + reads;
-	uint64_t w = k->key & CODE ? 0 : (*word >> REF_SECOND & REF_MOST) + writes;
+	uint64_t w = k->page & CODE ? 0 : (*word >> REF_SECOND & REF_MOST) + writes;
 	*word &= ~(REF_MOST_FETCHES << REF_FIRST);
 	if (r <= most && w <= REF_MOST) {
 		*word |= r << REF_FIRST | w << REF_SECOND;
@@ -69,7 +69,7 @@ static inline uint64_t emit(struct slot *t, struct known *k, uint64_t at, uint64
 	uint64_t *ring = ring_of(t);
 	k->record = at;
 	k->stood = k->stamp;
-	ring[at++ % RING_WORDS] = kind << REF_KIND | reads << REF_FIRST | writes << REF_SECOND | (k->key & ~CODE);
+	ring[at++ % RING_WORDS] = kind << REF_KIND | reads << REF_FIRST | writes << REF_SECOND | (k->page & REF_PAGE);
 	if (ips)
 		ring[at++ % RING_WORDS] = k->ip;
 	if (!k->listed) {
@@ -107,15 +107,14 @@ static void touch(struct slot *t, struct known *k)
 	uint64_t reads = k->pending[0] > 0, writes = k->pending[1] > 0;
 	k->pending[0] -= reads;
 	k->pending[1] -= writes;
-	emit(t, k, place(t, k), k->key & CODE ? EXEC : reads ? READ : WRITE, reads, writes);
+	emit(t, k, place(t, k), k->page & CODE ? EXEC : reads ? READ : WRITE, reads, writes);
 	__atomic_store_n(&t->pos, t->pos + 1 + ips, __ATOMIC_RELEASE);
 }
 
 /* leave takes a page out of the window, all but its place in it. */
 static inline void leave(struct slot *t, struct known *k)
 {
-	k->page = NO_PAGE;
-	k->live = 0;
+	k->page |= OUT;
 	if (window == 1) {
 		if (k->pending[0] | k->pending[1])
 			record_counts(t, k, k->pending[0], k->pending[1]);
@@ -124,7 +123,7 @@ static inline void leave(struct slot *t, struct known *k)
 	}
 	uint64_t word = ring_of(t)[k->record % RING_WORDS];
 	uint64_t reads = k->pending[0] > 0 && !(word >> REF_FIRST & REF_MOST), writes = k->pending[1] > 0 && !(word >> REF_SECOND & REF_MOST);
-	if ((reads | writes) && !(k->key & CODE)) {
+	if ((reads | writes) && !(k->page & CODE)) {
 		record_counts(t, k, reads, writes);
 		k->pending[0] -= reads;
 		k->pending[1] -= writes;
@@ -207,29 +206,32 @@ static void publish(struct slot *t)
 static void barrier(struct slot *t)
 {
 	end_stretch(t);
-	t->epoch++;
+	if (++t->epoch == 0) { /* after 2^32 of them, old pages would look new */
+		memset(t->known, 0, sizeof(t->known));
+		t->epoch = 1;
+	}
 }
 
 /* knowledge is what is known of a page since the last barrier. */
-static inline struct known *knowledge(struct slot *t, uint64_t key)
+static inline struct known *knowledge(struct slot *t, uint64_t page)
 {
 	struct known *found = NULL;
-	uint64_t at = key * 0x9e3779b97f4a7c15 >> 55; /* Fibonacci hashing, 9 bits */
+	uint64_t at = page * 0x9e3779b97f4a7c15 >> 55; /* Fibonacci hashing, 9 bits */
 	for (unsigned int i = 0; i < PROBES; i++) {
 		struct known *k = &t->known[(at + i) % KNOWN];
-		if (k->key == key && k->epoch == t->epoch)
+		if ((k->page & ~OUT) == page && k->epoch == t->epoch)
 			return k;
 		if (k->epoch != t->epoch) { /* nothing is behind an empty place */
 			if (!found)
 				found = k;
 			break;
 		}
-		if (!found && !k->live)
+		if (!found && k->page & OUT)
 			found = k;
 	}
 	if (found->pending[0] | found->pending[1])
 		record_counts(t, found, found->pending[0], found->pending[1]);
-	*found = (struct known){.page = NO_PAGE, .key = key, .epoch = t->epoch, .listed = found->listed};
+	*found = (struct known){.page = page | OUT, .epoch = t->epoch, .listed = found->listed};
 	return found;
 }
 
@@ -240,8 +242,7 @@ static inline void admit(struct slot *t, struct known *k, uint64_t addr, int kin
 		make_room(t);
 	int with_address = !k->seen || (window == 1 && kind != EXEC && shared->offsets);
 	k->seen = 1;
-	k->live = 1;
-	k->page = k->key;
+	k->page &= ~OUT;
 	k->ip = ip;
 	k->stamp = ++t->clock;
 	t->window[t->used++] = k;
@@ -275,7 +276,7 @@ static void data(struct slot *t, uint64_t addr, int kind, uint64_t ip)
 			forget(t);
 		k->wrote = 1;
 	}
-	if (k->live) {
+	if (!(k->page & OUT)) {
 		k->pending[kind == WRITE]++;
 		k->stamp = ++t->clock;
 	} else {
@@ -289,7 +290,7 @@ static void code(struct slot *t, uint64_t addr, uint64_t n)
 {
 	prepare(t);
 	struct known *k = knowledge(t, addr >> PAGE_SHIFT | CODE);
-	if (k->live) {
+	if (!(k->page & OUT)) {
 		k->pending[0] += n;
 		k->stamp = ++t->clock;
 	} else {
