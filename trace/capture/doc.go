@@ -82,34 +82,39 @@
 // other one only its page: its offset is 0. With Reduce = 0 data references keep all
 // of their addresses, and fetches have them as said before.
 //
-// What that costs: gzip -9 of 3 MB of kernel documentation (doc: 964 M accesses, 3.4
-// accesses a ns natively) and of a 2.5 MB program (elf: 2.18 G), K = 4, in
-// processor time over that of the native run, both cores, on a machine that others
-// used; medians.
+// What that costs: gzip -9 -c of 3 MB of kernel documentation (doc: 964 M accesses in
+// 0.29 s), of 3 MB of C source (source: 802 M in 0.22 s) and of a 2.5 MB program (elf:
+// 2.18 G in 0.41 s), full stream, two processors, wall time over native, and bytes per
+// access; medians of 3 to 5:
 //
-//	                                                       doc         elf
-//	emulator alone                                         1.9         2.2
-//	with callbacks that do nothing                         4.1         4.9
-//	window of K pages, first and last reference of each,
-//	  16 bytes each, counts not gathered, zstd level 7     41.8        23.5     0.028 bytes per access
-//	this one, level 1                                      20-25       14.3     0.017, 0.006
-//	  of which in the emulator's process                   14-15       10
+//	                                                  doc    source   elf
+//	emulator alone                                    2.5    2.5      2.0
+//	with callbacks that do nothing                    4.5    5.2      4.8
+//	before: window of K pages, first and last
+//	  reference of each, 16 bytes each, counts not
+//	  gathered, zstd level 7, K = 4                   31.3   28.2     22.9
+//	now, K = 4                                        16.7   17.3     14.7
+//	now, K = 0                                        41      45      62
+//	bytes per access, K = 4                           0.0169 0.0179   0.0055
+//	bytes per access, K = 0                           0.0384 0.0402   0.0173
 //
-// The two processes run at once, so the time of a recording on two free cores is
-// about that of the larger one. Tried, in processor seconds of doc:
+// The thread of the program is what takes that long: two thirds of all processor time
+// is in the emulator's process, which has one processor to itself. Of that, in doc, a
+// third is the 34 M pages that enter a window of four (admit, touch: 40 ns each), a
+// third the callbacks that find their page, and the rest the emulator.
 //
-//	references that K = 4 leaves    first and last of each window 92 M; package reduce's
-//	                                rule (SAD) 78 M; OLR 68 M
-//	references in the ring          16 bytes 13.9, one word with the counts behind 11.9
-//	symbols in the trace's encoder  by hash chain 11.9, remembered by key 10.1
-//	zstd level                      7: 10.1 (0.0141 bytes per access), 3: 9.7 (0.0155),
-//	                                1: 7.9 (0.0169); beside the encoder, on another
-//	                                goroutine, all of them
-//	the plugin's tail of the ring   read at each reference 8.4, kept until it is not enough 7.8
-//	fetches with the first access   a callback for each block 7.8, one for both where
-//	                                plugin/once.h allows it 6.6
-//	a page in one cache line        80 bytes 4.9, 64 bytes 4.6 (on a quieter machine)
-//	cc -O3, -march=native           no difference
+// Tried, with doc; seconds of wall time and of both processors:
+//
+//	references that K = 4 leaves   first and last of each window 92 M, package
+//	                               reduce's rule (SAD) 78 M, OLR 68 M
+//	the table above, before        9.2 and 13.7
+//	OLR, one word a reference, symbols remembered by their key, compression on
+//	  another goroutine, level 7   5.6 and 9.0
+//	the same, level 1              4.7 and 7.0
+//	the same, and fetches noted with the first access of a block where
+//	  plugin/once.h allows it      4.3 and 6.3
+//	what is known of a page in 64 bytes instead of 80, cc -O3, -march=native:
+//	                               no difference beyond noise
 //
 // Not tried: inline operations of the plugin API, which count into one place for all
 // threads before QEMU 9 and would lose counts.
