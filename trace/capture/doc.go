@@ -99,8 +99,8 @@
 //	bytes per access, K = 0                           0.0384 0.0402   0.0173
 //
 // The thread of the program is what takes that long: two thirds of all processor time
-// is in the emulator's process, which has one processor to itself. Of that, in doc, a
-// third is the 34 M pages that enter a window of four (admit, touch: 40 ns each), a
+// is in the emulator's process, which has one processor to itself. Of that, in doc,
+// two fifths are the 34 M pages that enter a window of four (40 ns each), a
 // third the callbacks that find their page, and the rest the emulator.
 //
 // Tried, with doc; seconds of wall time and of both processors:
