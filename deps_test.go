@@ -16,10 +16,11 @@ const module = "github.com/vmtrace/vmtrace/"
 // folders of this module that its code (tests apart) may import.
 var mayImport = map[string][]string{
 	"trace":         {},
-	"trace/capture": {"trace", "trace/reduce"},
+	"trace/capture": {"trace", "trace/reduce", "trace/lackey"},
 	"trace/synth":   {"trace"},
 	"trace/reduce":  {"trace"},
-	"trace/convert": {"trace"},
+	"trace/convert": {"trace", "trace/lackey"},
+	"trace/lackey":  {},
 	"paging":        {},
 	"replay/result": {},
 	"replay/curve":  {"trace", "paging", "replay", "replay/result"},

@@ -12,12 +12,12 @@ import (
 // something of its own may stand in the way. See doc.go.
 
 func applyMmap(e *engine, th *thread, s *trace.Syscall) uint64 {
-	return mmap(e, th, s.Args, s.Args[5], s.Ret)
+	return mmap(e, th, "mmap", s.Args, s.Args[5], s.Ret)
 }
 
 // applyMmap2 takes the offset in units of 4096 bytes (mmap2(2)).
 func applyMmap2(e *engine, th *thread, s *trace.Syscall) uint64 {
-	return mmap(e, th, s.Args, s.Args[5]<<12, s.Ret)
+	return mmap(e, th, "mmap2", s.Args, s.Args[5]<<12, s.Ret)
 }
 
 // applyOldMmap reads its six arguments from the block that the one argument
@@ -34,19 +34,23 @@ func applyOldMmap(e *engine, th *thread, s *trace.Syscall) uint64 {
 	for i := range args {
 		args[i] = uint64(binary.LittleEndian.Uint32([]byte(s.Data[4*i : 4*i+4])))
 	}
-	return mmap(e, th, args, args[5], s.Ret)
+	return mmap(e, th, "old_mmap", args, args[5], s.Ret)
 }
 
 // Flags of mmap(2) and mremap(2).
 const (
 	mapAnonymous  = 0x20
+	mapHugeTLB    = 0x40000
 	mremapMayMove = 1
 )
 
 // mmap performs a call of the family; offset is in bytes. The order of the
 // errors is the kernel's: the offset (arch/x86/kernel/sys_x86_64.c:mmap), then
-// the descriptor (mm/mmap.c:ksys_mmap_pgoff), then the rest.
-func mmap(e *engine, th *thread, args [6]uint64, offset, recorded uint64) uint64 {
+// the descriptor (mm/mmap.c:ksys_mmap_pgoff), then the rest. A recorded refusal of
+// huge pages is imposed: it depends on the machine and on its pool
+// (ksys_mmap_pgoff: EINVAL without pages of that size; fs/hugetlbfs/inode.c:
+// hugetlb_file_setup: ENOMEM), and QEMU refuses them all with EINVAL.
+func mmap(e *engine, th *thread, name string, args [6]uint64, offset, recorded uint64) uint64 {
 	failed := isErrno(recorded)
 	m := paging.MmapArgs{Addr: args[0], Len: args[1], Prot: paging.Prot(args[2]), Flags: paging.MapFlags(args[3]), Offset: offset}
 	if offset&0xfff != 0 {
@@ -61,6 +65,10 @@ func mmap(e *engine, th *thread, args [6]uint64, offset, recorded uint64) uint64
 		if m.File == nil {
 			return raw(paging.EBADF)
 		}
+	}
+	if args[3]&mapHugeTLB != 0 && e.imposed && (recorded == raw(paging.EINVAL) || recorded == raw(paging.ENOMEM)) {
+		e.agree.impose(name)
+		return recorded
 	}
 	if e.imposed && failed {
 		return probe(th, m)

@@ -163,7 +163,7 @@ func (e *engine) allWarnings(fromSource []string, stats *paging.Stats) []string 
 	for _, name := range slices.Sorted(maps.Keys(e.agree.calls.Ignored)) {
 		add(unmodelled[name], "%d calls of %s change memory and are not modelled", e.agree.calls.Ignored[name], name)
 	}
-	add(e.agree.calls.Imposed > 0, "%d calls were refused memory where the recorder had placed something: the refusal is imposed on the model", e.agree.calls.Imposed)
+	add(e.agree.calls.Imposed > 0, "%d calls were refused memory where the recorder had placed something, or huge pages: the refusal is imposed on the model", e.agree.calls.Imposed)
 	c := e.machine.Config()
 	policy, exact := e.machine.Policy()
 	r := e.machine.Stats().Reclaim

@@ -38,8 +38,9 @@
 //     was free and aligned, and answers ENOMEM where it was not.
 //   - A refusal of brk, or of mremap without MREMAP_MAYMOVE, to grow is imposed
 //     where the model would have grown: something of the recorder's may have
-//     stood in the way. Such answers compare as equal and are counted
-//     (Syscalls.Imposed).
+//     stood in the way. So is a refusal of huge pages (MAP_HUGETLB), which
+//     depends on the machine and its pool. Such answers compare as equal and are
+//     counted (Syscalls.Imposed).
 //   - An mmap that failed when it was recorded leaves nothing in the model: what
 //     MAP_FIXED would have replaced stays.
 //   - A descriptor that no File record names is taken for a file of its own.

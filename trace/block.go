@@ -75,9 +75,10 @@ type blockEncoder struct {
 	anyOffset uint16 // the bits of all offset differences of the block
 	fixed     uint32 // largest count in a symbol
 	run       uint64 // references since the last event
-	refs      int
+	nrefs     int
 	events    int
 	lastIP    uint64
+	memo      [1 << 12]memo // by key
 	symbols   [numSymbols]symbol
 	next      [numSymbols]uint16  // the symbol after it in its chain
 	chains    [1 << 13]uint16     // by hash: the first symbol, or noSymbol
@@ -91,14 +92,15 @@ func (b *blockEncoder) reset(thread uint32) {
 		b.cols[i] = b.cols[i][:0]
 	}
 	b.thread0, b.flags, b.anyOffset = thread, 0, 0
-	b.run, b.refs, b.events, b.lastIP, b.prevVPN, b.defined = 0, 0, 0, 0, 0, 0
+	b.run, b.nrefs, b.events, b.lastIP, b.prevVPN, b.defined = 0, 0, 0, 0, 0, 0
 	for i := range b.chains {
 		b.chains[i] = noSymbol
 	}
 	clear(b.offsets[:])
+	clear(b.memo[:])
 }
 
-func (b *blockEncoder) empty() bool { return b.refs == 0 && b.events == 0 }
+func (b *blockEncoder) empty() bool { return b.nrefs == 0 && b.events == 0 }
 
 // full says that the block should be closed.
 func (b *blockEncoder) full() bool {
@@ -106,11 +108,52 @@ func (b *blockEncoder) full() bool {
 	for i := range b.cols {
 		n += len(b.cols[i])
 	}
-	return n >= targetRawBytes || b.refs >= targetRefs || b.events >= targetRefs
+	return n >= targetRawBytes || b.nrefs >= targetRefs || b.events >= targetRefs
 }
 
 func zigzag(v int64) uint64   { return uint64(v<<1) ^ uint64(v>>63) }
 func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
+
+// refs appends references up to the first that is not valid, which the error is
+// about. ips is as long as refs for all references of a block, or nil for all.
+func (b *blockEncoder) refs(refs []Ref, ips []uint64) (n int, accesses uint64, err error) {
+	fixed := b.fixed
+	for n = range refs {
+		r := &refs[n]
+		// b.key(r), by hand: this is the hot path of a recording.
+		counts := uint64(r.Reads) | uint64(r.Writes)<<4 | uint64(r.Execs)<<8
+		if max(r.Reads, r.Writes, r.Execs) > fixed {
+			counts = openCounts(r)
+		}
+		key := r.VPN<<keyPage | uint64(r.First)<<keyFirst | counts
+		m := &b.memo[memoAt(key)]
+		if m.key != key || r.VPN >= 1<<(64-keyPage) || r.First > Exec || r.Offset > 0xfff {
+			if err = checkRef(r); err != nil {
+				return n, accesses, err
+			}
+			var ip uint64
+			if ips != nil {
+				ip = ips[n]
+			}
+			b.ref(r, ip, ips != nil)
+		} else {
+			b.token(int(m.symbol))
+			if counts&keyOpen != 0 {
+				b.counts(colCounts, r)
+			}
+			if !b.noOffsets {
+				b.offset(r)
+			}
+			b.nrefs++
+			b.run++
+			if ips != nil {
+				b.ip(ips[n])
+			}
+		}
+		accesses += r.Accesses()
+	}
+	return len(refs), accesses, nil
+}
 
 // ref appends a reference. Preconditions: valid (see checkRef); ip is given for
 // all references of a block or for none.
@@ -121,7 +164,10 @@ func (b *blockEncoder) ref(r *Ref, ip uint64, withIP bool) {
 		s.open = true
 		s.ref.Reads, s.ref.Writes, s.ref.Execs = min(r.Reads, 1), min(r.Writes, 1), min(r.Execs, 1)
 	}
-	b.symbol(&s)
+	n := b.symbol(&s)
+	if key := s.key(); key != 0 {
+		b.memo[memoAt(key)] = memo{key, n}
+	}
 	if s.open {
 		b.counts(colCounts, r)
 	}
@@ -129,12 +175,50 @@ func (b *blockEncoder) ref(r *Ref, ip uint64, withIP bool) {
 		b.offset(r)
 	}
 	if withIP {
-		b.flags |= flagIPs
-		b.cols[colIPs] = binary.AppendUvarint(b.cols[colIPs], zigzag(int64(ip-b.lastIP)))
-		b.lastIP = ip
+		b.ip(ip)
 	}
-	b.refs++
+	b.nrefs++
 	b.run++
+}
+
+func (b *blockEncoder) ip(ip uint64) {
+	b.flags |= flagIPs
+	b.cols[colIPs] = binary.AppendUvarint(b.cols[colIPs], zigzag(int64(ip-b.lastIP)))
+	b.lastIP = ip
+}
+
+// memo remembers the symbol of a reference, so that one that comes again need
+// not be looked up: nearly all of them.
+type memo struct {
+	key    uint64 // see symbol.key; 0 for none
+	symbol uint16
+}
+
+const (
+	keyOpen  = 1 << 12 // counts of 4 bits each are below
+	keyFirst = 13
+	keyPage  = 15
+)
+
+func memoAt(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> 52 }
+
+// openCounts are the counts in the key of an open symbol.
+func openCounts(r *Ref) uint64 {
+	return keyOpen | uint64(min(r.Reads, 1)) | uint64(min(r.Writes, 1))<<4 | uint64(min(r.Execs, 1))<<8
+}
+
+// key is a number for the symbol, another for each, and 0 for one that has none.
+// Its counts are below 16.
+func (s *symbol) key() uint64 {
+	r := &s.ref
+	if r.VPN >= 1<<(64-keyPage) {
+		return 0
+	}
+	key := r.VPN<<keyPage | uint64(r.First)<<keyFirst | uint64(r.Reads) | uint64(r.Writes)<<4 | uint64(r.Execs)<<8
+	if s.open {
+		key |= keyOpen
+	}
+	return key
 }
 
 // noSymbol ends a chain.
@@ -148,13 +232,13 @@ func (b *blockEncoder) chain(s *symbol) *uint16 {
 }
 
 // symbol appends the token of the symbol, with its definition if it is not in
-// the table.
-func (b *blockEncoder) symbol(s *symbol) {
+// the table, and returns its number.
+func (b *blockEncoder) symbol(s *symbol) uint16 {
 	head := b.chain(s)
 	for n := *head; n != noSymbol; n = b.next[n] {
 		if b.symbols[n] == *s {
 			b.token(int(n))
-			return
+			return n
 		}
 	}
 	n := b.defined % numSymbols
@@ -164,11 +248,15 @@ func (b *blockEncoder) symbol(s *symbol) {
 			at = &b.next[*at]
 		}
 		*at = b.next[n]
+		if m := &b.memo[memoAt(b.symbols[n].key())]; m.symbol == uint16(n) {
+			m.key = 0
+		}
 	}
 	b.symbols[n] = *s
 	b.next[n], *head = *head, uint16(n)
 	b.defined++
 	b.define(s)
+	return uint16(n)
 }
 
 func (b *blockEncoder) token(n int) {
@@ -256,7 +344,7 @@ func (b *blockEncoder) finish(dst []byte, seq uint64) []byte {
 	}
 	le := binary.LittleEndian
 	dst = le.AppendUint64(dst, seq)
-	dst = le.AppendUint32(dst, uint32(b.refs))
+	dst = le.AppendUint32(dst, uint32(b.nrefs))
 	dst = le.AppendUint32(dst, uint32(b.events))
 	dst = le.AppendUint32(dst, b.thread0)
 	dst = append(dst, b.flags, 0, 0, 0)

@@ -99,12 +99,19 @@ func (c *census) note(thread uint32) {
 }
 
 func (c *census) refs(thread uint32, refs []Ref) {
-	c.note(thread)
-	c.info.Refs += uint64(len(refs))
-	c.info.Records += uint64(len(refs))
+	var accesses uint64
 	for i := range refs {
-		c.info.Accesses += refs[i].Accesses()
+		accesses += refs[i].Accesses()
 	}
+	c.counted(thread, len(refs), accesses)
+}
+
+// counted takes n references with so many accesses into account.
+func (c *census) counted(thread uint32, n int, accesses uint64) {
+	c.note(thread)
+	c.info.Refs += uint64(n)
+	c.info.Records += uint64(n)
+	c.info.Accesses += accesses
 }
 
 func (c *census) event(e *Event) {

@@ -95,7 +95,7 @@ func sameError(a, b error) bool {
 // FuzzIndex: any body of an index gives an error, or entries that survive, in
 // memory that the body accounts for.
 func FuzzIndex(f *testing.F) {
-	f.Add(appendIndex(nil, indexOf(f, blocks(f, timed(f))))[24:])
+	f.Add(indexFrame(nil, indexOf(f, blocks(f, timed(f))))[24:])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -110,7 +110,7 @@ func FuzzIndex(f *testing.F) {
 			}
 			return
 		}
-		again, err := parseIndex(appendIndex(nil, index)[8:], 100)
+		again, err := parseIndex(indexFrame(nil, index)[8:], 100)
 		if err != nil || !reflect.DeepEqual(again, index) {
 			t.Fatalf("%v: %+v became %+v", err, index, again)
 		}

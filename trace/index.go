@@ -22,12 +22,9 @@ type BlockInfo struct {
 	Processes  []uint32 // their processes and those that start, ascending
 }
 
-func appendIndex(dst []byte, blocks []BlockInfo) []byte {
-	body := binary.AppendUvarint(nil, uint64(len(blocks)))
-	for i := range blocks {
-		body = appendBlockInfo(body, &blocks[i])
-	}
-	return appendTagged(dst, indexTag, body)
+func appendIndex(dst []byte, blocks int, infos []byte) []byte {
+	body := binary.AppendUvarint(nil, uint64(blocks))
+	return appendTagged(dst, indexTag, append(body, infos...))
 }
 
 func appendBlockInfo(body []byte, b *BlockInfo) []byte {

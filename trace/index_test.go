@@ -103,7 +103,7 @@ func withIndex(t testing.TB, data []byte, index []BlockInfo) []byte {
 		seek = append(seek, seekEntry{uint32(b.Compressed), uint32(b.Raw)})
 	}
 	at := len(out)
-	out = appendIndex(out, index)
+	out = indexFrame(out, index)
 	return appendSeekTable(out, append(seek, seekEntry{compressed: uint32(len(out) - at)}))
 }
 
@@ -268,4 +268,13 @@ func TestStockTools(t *testing.T) {
 	if frames, _ := strconv.Atoi(fields[0]); frames != n+3 || fields[1] != "3" {
 		t.Errorf("zstd -l: %q, want %d frames, 3 of them skippable", fields, n+3)
 	}
+}
+
+// indexFrame is the index of blocks, behind dst.
+func indexFrame(dst []byte, blocks []BlockInfo) []byte {
+	var infos []byte
+	for i := range blocks {
+		infos = appendBlockInfo(infos, &blocks[i])
+	}
+	return appendIndex(dst, len(blocks), infos)
 }

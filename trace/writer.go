@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -19,20 +20,23 @@ type Writer struct {
 	census  *census
 	thread  uint32
 	seq     uint64
-	written int64
-	blocks  []BlockInfo
+	written atomic.Int64
+	blocks  int
+	index   []byte // what the index tells of them
 	seek    []seekEntry
 	raw     []byte
 	out     []byte
 	err     error
+	bg      *background // nil: a block is compressed by whoever ends it
 }
 
 // WriterOption configures a Writer.
 type WriterOption func(*writerOptions)
 
 type writerOptions struct {
-	level     zstd.EncoderLevel
-	noOffsets bool
+	level      zstd.EncoderLevel
+	noOffsets  bool
+	background bool
 }
 
 // WithLevel sets the compression level as the zstd command numbers them (1 to
@@ -49,6 +53,13 @@ func WithoutOffsets() WriterOption {
 	return func(o *writerOptions) { o.noOffsets = true }
 }
 
+// WithBackground compresses and writes a block on another goroutine while the
+// next one is collected. An error shows with a later call, Flush and Close at the
+// latest.
+func WithBackground() WriterOption {
+	return func(o *writerOptions) { o.background = true }
+}
+
 // NewWriter writes the header at once. The Writer does not close w.
 func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
 	o := writerOptions{level: zstd.SpeedBetterCompression}
@@ -60,6 +71,9 @@ func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
 		return nil, err
 	}
 	t := &Writer{w: w, zw: zw, census: newCensus()}
+	if o.background {
+		t.bg = &background{done: make(chan struct{}, 1)}
+	}
 	t.enc.noOffsets, t.enc.fixed = o.noOffsets, fixedCount
 	if h.Reduce > 0 {
 		t.enc.fixed = fixedCountReduced
@@ -83,9 +97,8 @@ func NewWriter(w io.Writer, h Header, opts ...WriterOption) (*Writer, error) {
 // frame writes one whole frame and notes it for the seek table.
 func (t *Writer) frame(b []byte, raw int) error {
 	n, err := t.w.Write(b)
-	t.written += int64(n)
+	t.written.Add(int64(n))
 	if err != nil {
-		t.err = err
 		return err
 	}
 	t.seek = append(t.seek, seekEntry{uint32(len(b)), uint32(raw)})
@@ -93,13 +106,13 @@ func (t *Writer) frame(b []byte, raw int) error {
 }
 
 // Written is the number of bytes written so far.
-func (t *Writer) Written() int64 { return t.written }
+func (t *Writer) Written() int64 { return t.written.Load() }
 
 func checkRef(r *Ref) error {
 	if r.VPN > maxVPN || r.Offset > 0xfff || r.First < Read || r.First > Exec {
 		return fmt.Errorf("reference to page %#x, offset %#x, kind %d is out of range", r.VPN, r.Offset, r.First)
 	}
-	if [4]uint32{Read: r.Reads, Write: r.Writes, Exec: r.Execs}[r.First] == 0 {
+	if (r.First == Read && r.Reads == 0) || (r.First == Write && r.Writes == 0) || (r.First == Exec && r.Execs == 0) {
 		return fmt.Errorf("reference to page %#x does not count its first access", r.VPN)
 	}
 	return nil
@@ -118,7 +131,7 @@ func (t *Writer) Refs(thread uint32, refs []Ref, ips []uint64) error {
 	if err := t.switchTo(thread); err != nil {
 		return err
 	}
-	if t.enc.refs > 0 && (t.enc.flags&flagIPs != 0) != (ips != nil) {
+	if t.enc.nrefs > 0 && (t.enc.flags&flagIPs != 0) != (ips != nil) {
 		if err := t.Flush(); err != nil {
 			return err
 		}
@@ -138,18 +151,14 @@ func (t *Writer) Refs(thread uint32, refs []Ref, ips []uint64) error {
 
 // some appends references to the current block and closes it when it is full.
 func (t *Writer) some(refs []Ref, ips []uint64) error {
-	for i := range refs {
-		if err := checkRef(&refs[i]); err != nil {
-			t.census.refs(t.thread, refs[:i])
-			return err
-		}
-		var ip uint64
-		if ips != nil {
-			ip = ips[i]
-		}
-		t.enc.ref(&refs[i], ip, ips != nil)
+	if ips != nil {
+		ips = ips[:len(refs)]
 	}
-	t.census.refs(t.thread, refs)
+	n, accesses, err := t.enc.refs(refs, ips)
+	t.census.counted(t.thread, n, accesses)
+	if err != nil {
+		return err
+	}
 	return t.full()
 }
 
@@ -194,26 +203,82 @@ func (t *Writer) full() error {
 	if !t.enc.full() {
 		return nil
 	}
-	return t.Flush()
+	return t.end()
 }
 
 // Flush closes the current block: all records up to here are in w.
 func (t *Writer) Flush() error {
+	if err := t.end(); err != nil {
+		return err
+	}
+	return t.wait()
+}
+
+// end closes the current block.
+func (t *Writer) end() error {
 	if t.err != nil || t.enc.empty() {
 		return t.err
 	}
-	if len(t.blocks) >= maxBlocks {
+	if err := t.wait(); err != nil { // raw, out and index are in use until then
+		return err
+	}
+	if t.blocks >= maxBlocks {
 		t.err = fmt.Errorf("trace of more than %d blocks: split it", maxBlocks)
 		return t.err
 	}
 	t.raw = t.enc.finish(t.raw[:0], t.seq)
-	t.out = t.zw.EncodeAll(t.raw, t.out[:0])
 	info := t.census.take()
-	info.Offset, info.Compressed, info.Raw, info.Seq = t.written, len(t.out), len(t.raw), t.seq
+	info.Raw, info.Seq = len(t.raw), t.seq
 	t.seq += info.Records
-	t.blocks = append(t.blocks, info)
 	t.enc.reset(t.thread)
+	if t.bg == nil {
+		t.err = t.put(info)
+		return t.err
+	}
+	t.bg.start(func() error { return t.put(info) })
+	return nil
+}
+
+// put compresses and writes the raw block.
+func (t *Writer) put(info BlockInfo) error {
+	t.out = t.zw.EncodeAll(t.raw, t.out[:0])
+	info.Offset, info.Compressed = t.Written(), len(t.out)
+	t.index = appendBlockInfo(t.index, &info)
+	t.blocks++
 	return t.frame(t.out, len(t.raw))
+}
+
+// wait waits until the block before is written.
+func (t *Writer) wait() error {
+	if t.bg != nil {
+		if err := t.bg.wait(); err != nil && t.err == nil {
+			t.err = err
+		}
+	}
+	return t.err
+}
+
+// background runs one function at a time on a goroutine of its own.
+type background struct {
+	busy bool
+	done chan struct{}
+	err  error
+}
+
+func (b *background) start(f func() error) {
+	b.busy = true
+	go func() {
+		b.err = f()
+		b.done <- struct{}{}
+	}()
+}
+
+func (b *background) wait() error {
+	if b.busy {
+		<-b.done
+		b.busy = false
+	}
+	return b.err
 }
 
 // Close closes the last block and writes index and seek table. It does not
@@ -222,11 +287,11 @@ func (t *Writer) Close() error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if err := t.frame(appendIndex(nil, t.blocks), 0); err != nil {
-		return err
+	if t.err = t.frame(appendIndex(nil, t.blocks, t.index), 0); t.err != nil {
+		return t.err
 	}
 	n, err := t.w.Write(appendSeekTable(nil, t.seek))
-	t.written += int64(n)
+	t.written.Add(int64(n))
 	t.err = errors.New("writer is closed")
 	return err
 }

@@ -50,8 +50,9 @@ Examples:
 				return usagef("-o -: the program's own output goes there; name a file")
 			}
 			opts := capture.Options{Command: args, Stdin: std.in, Stdout: std.out, Stderr: std.err,
-				Reduce: *reduce, IP: *ip, MaxBytes: int64(maxSize), Duration: *duration}
-			var how []trace.WriterOption
+				Reduce: *reduce, IP: *ip, Pages: !*offsets, MaxBytes: int64(maxSize), Duration: *duration}
+			// The fastest level: a program waits for its recorder (trace/capture/doc.go).
+			how := []trace.WriterOption{trace.WithBackground(), trace.WithLevel(1)}
 			if !*offsets {
 				how = append(how, trace.WithoutOffsets())
 			}

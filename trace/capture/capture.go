@@ -18,6 +18,7 @@ type Options struct {
 	Stderr   io.Writer     // likewise
 	Reduce   int           // K of the exact reduction, 0 = every page run
 	IP       bool          // record the instruction pointer of each reference
+	Pages    bool          // the offset of a reference in its page is not wanted
 	MaxBytes int64         // stop when the trace has grown to this size, 0 = no limit
 	Duration time.Duration // stop recording after this time, 0 = no limit
 	Progress func(Progress)

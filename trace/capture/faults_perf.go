@@ -55,10 +55,13 @@ const (
 	perfSmallest   = 64 << 10
 )
 
-// openPerf opens the events on the calling thread. The goroutine must be locked
-// to it.
-func openPerf() (*perfSet, error) {
-	s := &perfSet{majorID: map[uint64]bool{}, bufferSize: perfLargest}
+// openPerf opens the events on the calling thread, with buffers unless it is only
+// to be seen whether that can be done. The goroutine must be locked to the thread.
+func openPerf(buffers bool) (*perfSet, error) {
+	s := &perfSet{majorID: map[uint64]bool{}}
+	if buffers {
+		s.bufferSize = perfLargest
+	}
 	cpus, err := onlineCPUs()
 	if err != nil {
 		return nil, err
@@ -142,6 +145,9 @@ func (s *perfSet) open(c *perfCPU, cpu int) (err error) {
 			return e
 		}
 	}
+	if s.bufferSize == 0 {
+		return nil
+	}
 	for {
 		c.mem, err = unix.Mmap(c.fds[0], 0, os.Getpagesize()+s.bufferSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err == nil || s.bufferSize <= perfSmallest {
@@ -184,21 +190,20 @@ func (s *perfSet) read() {
 	for i, c := range s.cpus {
 		head := atomic.LoadUint64(&c.page.Data_head)
 		tail := c.page.Data_tail
-		for tail < head {
-			var h [perfHeader]byte
-			c.copy(h[:], tail)
-			size := uint64(binary.LittleEndian.Uint16(h[6:]))
-			if size < perfHeader {
+		all := make([]byte, head-tail) // the records keep parts of it
+		c.copy(all, tail)
+		atomic.StoreUint64(&c.page.Data_tail, head)
+		for len(all) >= perfHeader {
+			size := int(binary.LittleEndian.Uint16(all[6:]))
+			if size < perfHeader || size > len(all) {
 				break // never written by the kernel
 			}
-			r := perfRecord{kind: binary.LittleEndian.Uint32(h[:]), misc: binary.LittleEndian.Uint16(h[4:]), cpu: i, body: make([]byte, size-perfHeader)}
-			c.copy(r.body, tail+perfHeader)
+			r := perfRecord{kind: binary.LittleEndian.Uint32(all), misc: binary.LittleEndian.Uint16(all[4:]), cpu: i, body: all[perfHeader:size:size]}
 			if r.stamp(s) {
 				s.pending = append(s.pending, r)
 			}
-			tail += size
+			all = all[size:]
 		}
-		atomic.StoreUint64(&c.page.Data_tail, tail)
 	}
 }
 
@@ -250,7 +255,7 @@ func perfUsable() error {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		s, err := openPerf()
+		s, err := openPerf(false)
 		if err == nil {
 			s.close()
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vmtrace/vmtrace/trace"
+	grammar "github.com/vmtrace/vmtrace/trace/lackey"
 )
 
 // lackeyProcess turns the log of one process into records. It implements
@@ -159,7 +160,7 @@ func (p *lackeyProcess) call(n int, nr uint32, name string, args []string) {
 		args = nil // valgrind does not print them
 	}
 	for i := range min(len(args), len(c.s.Args)) {
-		v, text := argument(args[i], nr, i)
+		v, text := grammar.Argument(args[i], trace.SyscallName(trace.ABIX8664, nr), i)
 		c.s.Args[i] = v
 		c.text = append(c.text, text)
 	}

@@ -51,6 +51,7 @@ type qemuRecorder struct {
 	late      uint64                        // threads that did not publish before a call that takes memory away
 	partial   uint64                        // calls whose buffers could not be read
 	leaving   []uint32                      // slots of threads that have ended
+	wide      [2 * ringWide]uint64          // counts of the note that is read
 	holeSince time.Time                     // when the next note was found to be claimed and not filled in
 }
 
@@ -77,7 +78,7 @@ func recordQEMU(ctx context.Context, o Options, open SinkFunc) (Result, error) {
 	if o.Reduce > 0 {
 		window = min(o.Reduce, ringWindow)
 	}
-	mem, err := newRing(window, o.IP, plugin)
+	mem, err := newRing(window, o.IP, !o.Pages, plugin)
 	if err != nil {
 		return Result{}, err
 	}

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -99,7 +100,9 @@ func (r *qemuRecorder) notes() int {
 			}
 			return n
 		}
-		r.read(note.slot, note.end)
+		wide := r.wideCounts(note)
+		r.read(note.slot, note.end, wide)
+		r.ring.slot(note.slot).consumed(note.end + uint64(len(wide)))
 		h.tail.Store(at + 1)
 	}
 }
@@ -124,13 +127,23 @@ func (r *qemuRecorder) abandoned() bool {
 	return true
 }
 
+// wideCounts copies the counts that stand behind what a note hands over.
+func (r *qemuRecorder) wideCounts(note *ringNote) []uint64 {
+	words := r.ring.words(note.slot)
+	n := min(2*uint64(note.wides), uint64(len(r.wide)))
+	for i := range n {
+		r.wide[i] = words[(note.end+i)%ringWords]
+	}
+	return r.wide[:n]
+}
+
 // read consumes the ring of a slot up to a word.
-func (r *qemuRecorder) read(i uint32, end uint64) {
+func (r *qemuRecorder) read(i uint32, end uint64, wide []uint64) {
 	s := r.ring.slot(i)
 	words := r.ring.words(i)
 	r.holeSince = time.Time{}
 	for pos := s.tail.Load(); pos < end; {
-		pos = r.references(i, words, pos, min(end, pos+piece))
+		pos = r.references(i, words, pos, min(end, pos+piece), wide)
 		if pos < end && words[pos%ringWords]>>62 == 0 {
 			m := words[pos%ringWords]
 			n := m & 0xffffffff
@@ -150,43 +163,104 @@ func (r *qemuRecorder) read(i uint32, end uint64) {
 	}
 }
 
-// references decodes references from pos on, until an event or end.
-func (r *qemuRecorder) references(i uint32, words *[ringWords]uint64, pos, end uint64) uint64 {
+// references decodes references from pos on, until an event or the first that
+// begins at end or behind.
+func (r *qemuRecorder) references(i uint32, words *[ringWords]uint64, pos, end uint64, wide []uint64) uint64 {
 	th := r.slots[i]
-	size := uint64(2)
-	if r.opts.IP {
-		size = 3
-	}
-	for pos+size <= end {
+	for pos < end {
+		if th != nil && th.proc.stack[1] == 0 && !r.opts.IP {
+			r.thread(th.tid)
+			pos = r.plain(words, pos, end)
+			if pos == end {
+				break
+			}
+		}
 		m := words[pos%ringWords]
-		kind := trace.Access(m >> 62)
-		if kind == 0 {
+		if m>>62 == 0 {
 			return pos
 		}
+		pos++
+		page, addr, ip := m&refPage, m&refPage<<12, uint64(0)
+		if r.opts.IP {
+			ip = words[pos%ringWords]
+			pos++
+		}
+		if m&refAddress != 0 {
+			addr = words[pos%ringWords]
+			pos++
+		}
 		if th == nil {
-			pos += size
 			continue
 		}
-		addr := words[(pos+1)%ringWords]
+		kind := trace.Access(m >> 62)
 		if th.proc.stack[1] != 0 && kind != trace.Exec {
 			th.proc.argumentArea(r, th.tid, kind, addr)
 		}
-		r.thread(th.tid)
-		n := len(r.batch)
-		r.batch = r.batch[:n+1]
-		ref := &r.batch[n]
-		*ref = trace.Ref{VPN: addr >> 12, Offset: uint16(addr & 0xfff), First: kind, Writes: uint32(m >> 32 & (1<<30 - 1))}
-		if kind == trace.Exec {
-			ref.Execs = uint32(m)
-		} else {
-			ref.Reads = uint32(m)
+		var counts [2]uint64
+		switch at := 2 * (m >> refFirst & refMostFetches); {
+		case m&refWide == 0 && kind == trace.Exec:
+			counts[0] = m >> refFirst & refMostFetches
+		case m&refWide == 0:
+			counts = [2]uint64{m >> refFirst & refMost, m >> refSecond & refMost}
+		case at+1 < uint64(len(wide)):
+			counts = [2]uint64{wide[at], wide[at+1]}
 		}
-		r.accesses += uint64(uint32(m)) + uint64(ref.Writes)
-		r.refs++
-		if r.opts.IP {
-			r.ips = append(r.ips, words[(pos+2)%ringWords])
-		}
-		pos += size
+		r.reference(th.tid, trace.Ref{VPN: page, Offset: uint16(addr & 0xfff), First: kind}, counts, ip)
 	}
 	return pos
+}
+
+// plain decodes references of one word as long as the batch has room: nearly all
+// of them are.
+func (r *qemuRecorder) plain(words *[ringWords]uint64, pos, end uint64) uint64 {
+	batch, accesses := r.batch, uint64(0)
+	for ; pos < end && len(batch) < cap(batch); pos++ {
+		m := words[pos%ringWords]
+		if m&(refWide|refAddress) != 0 || m>>62 == 0 {
+			break
+		}
+		batch = batch[:len(batch)+1]
+		ref := &batch[len(batch)-1]
+		*ref = trace.Ref{VPN: m & refPage, First: trace.Access(m >> 62)}
+		if ref.First == trace.Exec {
+			ref.Execs = uint32(m >> refFirst & refMostFetches)
+		} else {
+			ref.Reads, ref.Writes = uint32(m>>refFirst&refMost), uint32(m>>refSecond&refMost)
+		}
+		accesses += ref.Accesses()
+	}
+	r.accesses += accesses
+	r.refs += uint64(len(batch) - len(r.batch))
+	r.batch = batch
+	return pos
+}
+
+// reference passes on a reference with these counts of reads (or fetches) and
+// writes; where they do not fit into one it becomes several.
+func (r *qemuRecorder) reference(tid uint32, ref trace.Ref, counts [2]uint64, ip uint64) {
+	for first := true; first || counts[0]|counts[1] != 0; first = false {
+		reads, writes := min(counts[0], math.MaxUint32), min(counts[1], math.MaxUint32)
+		counts[0] -= reads
+		counts[1] -= writes
+		ref.Reads, ref.Writes, ref.Execs = uint32(reads), uint32(writes), 0
+		switch {
+		case ref.First == trace.Exec:
+			ref.Reads, ref.Execs = 0, uint32(max(reads, 1))
+		case ref.First == trace.Write && writes == 0 && !first:
+			ref.First = trace.Read
+		case ref.First == trace.Write:
+			ref.Writes = uint32(max(writes, 1))
+		case reads == 0 && !first:
+			ref.First = trace.Write
+		default:
+			ref.Reads = uint32(max(reads, 1))
+		}
+		r.thread(tid)
+		r.batch = append(r.batch, ref)
+		if r.opts.IP {
+			r.ips = append(r.ips, ip)
+		}
+		r.accesses += ref.Accesses()
+		r.refs++
+	}
 }

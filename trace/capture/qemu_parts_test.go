@@ -22,7 +22,7 @@ func TestRingLayout(t *testing.T) {
 	need(t, "cc", "gcc libc6-dev")
 	var h ringHead
 	var s ringSlot
-	var e ringEntry
+	var e ringPage
 	var n ringNote
 	facts := []struct {
 		c    string
@@ -42,18 +42,20 @@ func TestRingLayout(t *testing.T) {
 		{"offsetof(struct shared, top)", unsafe.Offsetof(h.top)}, {"offsetof(struct shared, slots)", unsafe.Offsetof(h.slots)}, {"offsetof(struct shared, path)", unsafe.Offsetof(h.path)}, {"offsetof(struct shared, plugin)", unsafe.Offsetof(h.plugin)},
 		{"offsetof(struct shared, stack)", unsafe.Offsetof(h.stack)}, {"offsetof(struct shared, emulator)", unsafe.Offsetof(h.emulator)},
 		{"offsetof(struct shared, calls)", unsafe.Offsetof(h.calls)}, {"offsetof(struct shared, queue)", unsafe.Offsetof(h.queue)},
-		{"sizeof(struct entry)", unsafe.Sizeof(e)}, {"offsetof(struct entry, first_addr)", unsafe.Offsetof(e.firstAddr)}, {"offsetof(struct entry, first_ip)", unsafe.Offsetof(e.firstIP)},
-		{"offsetof(struct entry, counts)", unsafe.Offsetof(e.counts)}, {"offsetof(struct entry, first_count)", unsafe.Offsetof(e.firstCount)},
-		{"offsetof(struct entry, first_kind)", unsafe.Offsetof(e.firstKind)},
+		{"sizeof(struct known)", unsafe.Sizeof(e)}, {"offsetof(struct known, stamp)", unsafe.Offsetof(e.stamp)}, {"offsetof(struct known, pending)", unsafe.Offsetof(e.pending)},
+		{"offsetof(struct known, ip)", unsafe.Offsetof(e.ip)}, {"CODE", 1 << 63},
+		{"KNOWN", ringKnown}, {"MAX_WIDE", ringWide}, {"REF_PAGE", refPage}, {"REF_WIDE", refWide}, {"REF_ADDRESS", refAddress}, {"REF_FIRST", refFirst}, {"REF_SECOND", refSecond},
+		{"REF_MOST", refMost}, {"REF_MOST_FETCHES", refMostFetches}, {"offsetof(struct note, wides)", unsafe.Offsetof(n.wides)}, {"offsetof(struct shared, offsets)", unsafe.Offsetof(h.offsets)},
 		{"offsetof(struct slot, pid)", unsafe.Offsetof(s.pid)}, {"offsetof(struct slot, tid)", unsafe.Offsetof(s.tid)}, {"offsetof(struct slot, claiming)", unsafe.Offsetof(s.claiming)},
 		{"offsetof(struct slot, pos)", unsafe.Offsetof(s.pos)}, {"offsetof(struct slot, published)", unsafe.Offsetof(s.published)},
 		{"offsetof(struct slot, tail)", unsafe.Offsetof(s.tail)}, {"offsetof(struct slot, waiting)", unsafe.Offsetof(s.waiting)},
-		{"offsetof(struct slot, held)", unsafe.Offsetof(s.held)}, {"offsetof(struct slot, used)", unsafe.Offsetof(s.used)}, {"offsetof(struct slot, window)", unsafe.Offsetof(s.window)},
+		{"offsetof(struct slot, held)", unsafe.Offsetof(s.held)}, {"offsetof(struct slot, used)", unsafe.Offsetof(s.used)}, {"offsetof(struct slot, known)", unsafe.Offsetof(s.known)},
+		{"offsetof(struct slot, wides)", unsafe.Offsetof(s.wides)}, {"offsetof(struct slot, wide)", unsafe.Offsetof(s.wide)},
 	}
 	var source strings.Builder
 	source.WriteString("#include <stddef.h>\n#include \"ring.h\"\n")
 	for _, f := range facts {
-		fmt.Fprintf(&source, "_Static_assert((%s) == %d, \"%s\");\n", f.c, f.want, f.c)
+		fmt.Fprintf(&source, "_Static_assert((%s) == %dull, \"%s\");\n", f.c, f.want, f.c)
 	}
 	source.WriteString("_Static_assert(sizeof(struct slot) <= SLOT_BYTES && sizeof(struct shared) <= HEAD_BYTES, \"sizes\");\n")
 	file := filepath.Join(t.TempDir(), "layout.c")
@@ -91,7 +93,7 @@ func TestQEMUMissing(t *testing.T) {
 // A process that was killed between claiming a note and filling it in does not
 // hold up the others; one that lives does.
 func TestAbandonedNote(t *testing.T) {
-	mem, err := newRing(4, false, "")
+	mem, err := newRing(4, false, true, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +116,31 @@ func TestAbandonedNote(t *testing.T) {
 	s.tid = 1 << 30 // no such thread
 	if wait(); mem.head.tail.Load() != 1 {
 		t.Error("the note of a dead thread was waited for")
+	}
+}
+
+// After an exec the new image can have a slot before the recorder hears of the exec:
+// only those of the old image are freed.
+func TestDrainAfterExec(t *testing.T) {
+	mem, err := newRing(4, false, true, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.close()
+	r := &qemuRecorder{ring: mem, procs: map[uint32]*qemuProcess{}, threads: map[uint32]*qemuThread{}}
+	p := r.addProcess(77, trace.ABIX8664)
+	r.bind(0, r.addThread(p, 77))
+	mem.head.top.Store(2)
+	for i := range uint32(2) {
+		mem.slot(i).state.Store(1)
+		mem.slot(i).pid = 77
+	}
+	state := func() [2]uint32 { return [2]uint32{mem.slot(0).state.Load(), mem.slot(1).state.Load()} }
+	if r.drain(p, false); state() != [2]uint32{0, 1} {
+		t.Errorf("slots of the old and the new image: %v, want 0 and 1", state())
+	}
+	if r.drain(p, true); state() != [2]uint32{0, 0} {
+		t.Errorf("slots of a dead process: %v, want 0 and 0", state())
 	}
 }
 

@@ -317,7 +317,7 @@ func (r *qemuRecorder) execed(pid, caller uint32) {
 		r.event(trace.NewProcess(caller, trace.Process{Op: trace.OpClone, Child: pid, Tid: pid}))
 		r.addThread(p, pid)
 	}
-	r.drain(p)
+	r.drain(p, false)
 	for _, other := range p.threads {
 		if other.tid != pid {
 			r.forget(other)
@@ -350,24 +350,19 @@ func (r *qemuRecorder) release(p *qemuProcess) {
 }
 
 // drain reads what a dead image has written and not published, and frees its
-// slots.
-func (r *qemuRecorder) drain(p *qemuProcess) {
+// slots. When the process lives on in another image, that may have a slot already:
+// one whose first record has not been read.
+func (r *qemuRecorder) drain(p *qemuProcess, dead bool) {
 	for i := range r.ring.head.top.Load() {
 		s := r.ring.slot(i)
-		if s.state.Load() == 0 || s.pid != p.pid {
+		if s.state.Load() == 0 || s.pid != p.pid || !dead && (r.slots[i] == nil || r.slots[i].proc != p) {
 			continue
 		}
-		r.read(i, s.pos.Load())
+		r.read(i, s.pos.Load(), s.wide[:2*min(s.wides.Load(), ringWide)])
 		th := r.slots[i] // its first record may have been read just now
 		if th != nil {
-			s.references(func(ref trace.Ref, ip uint64) {
-				r.thread(th.tid)
-				r.batch = append(r.batch, ref)
-				if r.opts.IP {
-					r.ips = append(r.ips, ip)
-				}
-				r.accesses += ref.Accesses()
-				r.refs++
+			s.leftOver(func(page uint64, kind trace.Access, counts [2]uint64, ip uint64) {
+				r.reference(th.tid, trace.Ref{VPN: page, First: kind}, counts, ip)
 			})
 		}
 		s.free()
@@ -377,7 +372,7 @@ func (r *qemuRecorder) drain(p *qemuProcess) {
 // ended records the end of a process; ws is as wait(2) gives it.
 func (r *qemuRecorder) ended(pid uint32, ws syscall.WaitStatus) {
 	p := r.procs[pid]
-	r.drain(p)
+	r.drain(p, true)
 	r.release(p)
 	tid := pid
 	if p.threads[pid] == nil {

@@ -1,9 +1,11 @@
 package capture
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"unsafe"
@@ -19,12 +21,14 @@ import (
 const (
 	ringHeadBytes = 256 << 10
 	ringSlots     = 4096
-	ringSlotBytes = 16 << 10
+	ringSlotBytes = 64 << 10
 	ringWords     = 65536
 	ringStride    = ringSlotBytes + ringWords*8
 	ringBytes     = ringHeadBytes + ringSlots*ringStride
 	ringQueue     = 4096
 	ringWindow    = 8
+	ringKnown     = 512
+	ringWide      = 1024
 	ringMagic     = 0x676e6972746d76 // "vmtring"
 )
 
@@ -60,13 +64,14 @@ type ringNote struct {
 	ready atomic.Uint64
 	end   uint64
 	slot  uint32
-	_     uint32
+	wides uint32
 }
 
 type ringHead struct {
 	magic       uint64
 	window, ips uint32
-	_           [6]uint64
+	offsets, _  uint32
+	_           [5]uint64
 	head        atomic.Uint64
 	_           [7]uint64
 	tail        atomic.Uint64
@@ -84,14 +89,14 @@ type ringHead struct {
 	queue       [ringQueue]ringNote
 }
 
-type ringEntry struct {
-	page               uint64
-	firstAddr, firstIP uint64
-	firstStamp, stamp  uint64
-	counts             [2]uint64
-	firstCount         uint32
-	firstKind, wrote   uint8
-	_                  uint16
+// ringPage is a page that a thread has used since the last barrier.
+type ringPage struct {
+	page, stamp   uint64
+	pending       [2]uint64
+	record, stood uint64
+	ip            uint64
+	epoch         uint32
+	flags         [4]uint8
 }
 
 type ringSlot struct {
@@ -106,11 +111,13 @@ type ringSlot struct {
 	held           atomic.Uint32
 	_              uint32
 	_              [5]uint64
-	clock          uint64
+	clock, room    uint64
 	used, cut      uint32
-	epoch          uint64
-	_, _           uint64 // pointers of the plugin
-	window         [ringWindow]ringEntry
+	epoch, listed  uint32
+	wides          atomic.Uint32
+	_              [23]uint32
+	known          [ringKnown]ringPage
+	wide           [2 * ringWide]uint64
 }
 
 // slotLimit is how many threads can be alive at once. Tests lower it.
@@ -125,7 +132,7 @@ type ring struct {
 
 // newRing makes the memory. window is the number of pages of the plugin's
 // window, 1 to keep every run; plugin is the file of the plugin.
-func newRing(window int, ips bool, plugin string) (*ring, error) {
+func newRing(window int, ips, offsets bool, plugin string) (*ring, error) {
 	fd, err := unix.MemfdCreate("vmtrace", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
@@ -144,6 +151,9 @@ func newRing(window int, ips bool, plugin string) (*ring, error) {
 	r.head.magic, r.head.window, r.head.slots = ringMagic, uint32(window), slotLimit
 	if ips {
 		r.head.ips = 1
+	}
+	if offsets {
+		r.head.offsets = 1
 	}
 	for abi, facts := range pluginCalls() {
 		r.head.calls[abi] = facts
@@ -215,39 +225,37 @@ func futexWake(word *atomic.Uint32) {
 	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexOpWake, 1, 0, 0, 0)
 }
 
-// references gives the ones that the window of a dead thread still holds, the
-// first and then the rest to each page.
-func (s *ringSlot) references(emit func(ref trace.Ref, ip uint64)) {
-	const most = 1 << 30
-	entries := s.window[:min(s.used, ringWindow)]
-	for i := range entries {
-		e := &entries[i]
-		r := trace.Ref{VPN: e.firstAddr >> 12, Offset: uint16(e.firstAddr & 0xfff), First: trace.Access(e.firstKind)}
-		switch r.First {
-		case trace.Exec:
-			r.Execs = e.firstCount
-		case trace.Write:
-			r.Writes = e.firstCount
-		default:
-			r.Reads = e.firstCount
+// A reference in the ring (plugin/ring.h).
+const (
+	refWide        = 1 << 61
+	refAddress     = 1 << 60
+	refFirst       = 40
+	refSecond      = 50
+	refMost        = 1<<10 - 1
+	refMostFetches = 1<<20 - 1
+	refPage        = 1<<40 - 1
+	refCode        = 1 << 63 // of a page: its fetches
+)
+
+// leftOver gives references for the accesses that a dead thread has made and not
+// counted in one yet, in the order of the last of each page.
+func (s *ringSlot) leftOver(emit func(page uint64, kind trace.Access, counts [2]uint64, ip uint64)) {
+	var left []*ringPage
+	for i := range s.known {
+		if k := &s.known[i]; k.pending[0]|k.pending[1] != 0 {
+			left = append(left, k)
 		}
-		emit(r, e.firstIP)
 	}
-	for i := range entries {
-		e := &entries[i]
-		r := trace.Ref{VPN: e.firstAddr >> 12, Offset: uint16(e.firstAddr & 0xfff), First: trace.Read}
-		first, rest := uint32(min(e.counts[0], most)), uint32(min(e.counts[1], most))
+	slices.SortFunc(left, func(a, b *ringPage) int { return cmp.Compare(a.stamp, b.stamp) })
+	for _, k := range left {
+		kind := trace.Read
 		switch {
-		case e.firstKind == uint8(trace.Exec):
-			r.First, r.Execs = trace.Exec, first
-		case first == 0:
-			r.First, r.Writes = trace.Write, rest
-		default:
-			r.Reads, r.Writes = first, rest
+		case k.page&refCode != 0:
+			kind = trace.Exec
+		case k.pending[0] == 0:
+			kind = trace.Write
 		}
-		if r.Accesses() > 0 {
-			emit(r, e.firstIP)
-		}
+		emit(k.page&refPage, kind, k.pending, k.ip)
 	}
 }
 

@@ -107,7 +107,7 @@ func tryRecord(t *testing.T, ctx context.Context, tool Tool, o Options, command 
 	if o.Stderr == nil {
 		o.Stderr = io.Discard
 	}
-	res, err := tool.Record(ctx, o, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+	res, err := tool.Record(ctx, o, func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h, trace.WithBackground()) })
 	if err == nil && ctx.Err() == context.DeadlineExceeded {
 		t.Fatalf("%s %v did not end in time", tool.Name, command)
 	}

@@ -92,7 +92,7 @@ func TestDiskFull(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err = qemu.Record(ctx, Options{Command: []string{modes(t), "spin"}, Stderr: io.Discard},
-		func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(disk, h) })
+		func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(disk, h, trace.WithBackground()) })
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("error %v, want ENOSPC", err)
 	}
@@ -114,7 +114,7 @@ func victim() int {
 		}
 		program := os.Getenv("VMTRACE_TEST_PROGRAM")
 		_, err = tool.Record(context.Background(), Options{Command: []string{"sh", "-c", "echo $$; " + program}, Stdout: os.Stdout, Stderr: os.Stderr, Reduce: 4},
-			func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h) })
+			func(h trace.Header) (*trace.Writer, error) { return trace.NewWriter(f, h, trace.WithBackground()) })
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 2

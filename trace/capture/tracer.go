@@ -27,6 +27,7 @@ type tracer struct {
 	alive map[int]bool // processes
 
 	lastExit map[int]uint64 // process -> clock when a thread of it ended last
+	orphans  map[int]traced // ends of processes whose fork has not been seen yet
 }
 
 // traced is something that happened to a process.
@@ -49,7 +50,7 @@ const seizeOptions = unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK | unix.P
 	unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACEEXIT | unix.PTRACE_O_EXITKILL
 
 func newTracer(clock func() uint64) *tracer {
-	return &tracer{clock: clock, events: make(chan traced, 64), alive: map[int]bool{}, lastExit: map[int]uint64{}}
+	return &tracer{clock: clock, events: make(chan traced, 64), alive: map[int]bool{}, lastExit: map[int]uint64{}, orphans: map[int]traced{}}
 }
 
 // start starts the program and takes hold of it before its first instruction. It
@@ -140,7 +141,11 @@ func (t *tracer) event(tid, event int) {
 	}
 	switch event {
 	case unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK, unix.PTRACE_EVENT_CLONE:
-		if child := int(msg); processOf(child) == uint32(child) {
+		child := int(msg)
+		if e, ok := t.orphans[child]; ok {
+			delete(t.orphans, child)
+			t.events <- e
+		} else if processOf(child) == uint32(child) {
 			t.set(child, true)
 		}
 	case unix.PTRACE_EVENT_EXEC:
@@ -155,15 +160,18 @@ func (t *tracer) gone(tid int, ws syscall.WaitStatus) {
 	known := t.alive[tid]
 	delete(t.alive, tid)
 	t.mu.Unlock()
-	if !known {
-		return // a thread
-	}
-	at, ok := t.lastExit[tid]
-	if !ok {
+	at, leader := t.lastExit[tid]
+	if !leader {
 		at = t.clock()
 	}
 	delete(t.lastExit, tid)
-	t.events <- traced{what: tracedExit, pid: tid, status: ws, at: at}
+	e := traced{what: tracedExit, pid: tid, status: ws, at: at}
+	switch {
+	case known:
+		t.events <- e
+	case leader: // the stop of its parent's fork comes after this
+		t.orphans[tid] = e
+	} // else a thread
 }
 
 func (t *tracer) set(pid int, alive bool) {

@@ -2,22 +2,14 @@ package convert
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"github.com/vmtrace/vmtrace/trace"
+	grammar "github.com/vmtrace/vmtrace/trace/lackey"
 )
 
-// The log of valgrind --tool=lackey --trace-mem=yes, of one process:
-//
-//	I  addr,size                    instruction (hexadecimal, decimal)
-//	 L addr,size   S   M            load, store, modify
-//	SYSCALL[pid,t](nr) name ( args ) --> [pre-success] Success(0x0)
-//	SYSCALL[pid,t](nr) name ( args ) --> [async] ...
-//	SYSCALL[pid,t](nr) ... [async] --> Success(0x0)
-//	 --> [pre-success] Success(0x0)  the result of a call whose line was interrupted
-//	--pid--   SCHED[t]:  acquired lock (...)
-//	==pid== Command: ...
+// The log of valgrind --tool=lackey --trace-mem=yes, of one process; package lackey
+// has its grammar.
 //
 // The lines of calls and of threads are there with --trace-syscalls=yes and
 // --trace-sched=yes; without them all accesses are of one thread and nothing is
@@ -54,48 +46,26 @@ type lackeyCall struct {
 }
 
 const (
-	lackeyMost    = 1 << 16 // threads
-	lackeyBanner  = "== Lackey, an example Valgrind tool"
-	lackeyCommand = "== Command: "
+	lackeyMost   = 1 << 16 // threads
+	lackeyBanner = "== Lackey, an example Valgrind tool"
 )
 
 func openLackey(in *input) (decoder, error) {
 	return &lackey{lines: lineReader{r: in.body}, names: map[int]*thread{}, pending: map[int]*lackeyCall{}}, nil
 }
 
-// lackeyAccess parses a line such as " L 1ffeffe7e8,8"; a is 0 where it is none.
-func lackeyAccess(line []byte) (addr, size uint64, a trace.Access) {
-	if len(line) < 6 || line[2] != ' ' {
-		return 0, 0, 0
-	}
-	switch string(line[:2]) {
-	case "I ":
-		a = trace.Exec
-	case " L":
-		a = trace.Read
-	case " S", " M":
-		a = trace.Write
-	default:
-		return 0, 0, 0
-	}
-	hex, dec, _ := bytes.Cut(line[3:], []byte(","))
-	addr, ok1 := hexNumber(hex)
-	size, ok2 := decNumber(dec)
-	if !ok1 || !ok2 {
-		return 0, 0, 0
-	}
-	return addr, size, a
-}
+// lackeyKinds are the accesses of the letters of the log.
+var lackeyKinds = [256]trace.Access{'I': trace.Exec, 'L': trace.Read, 'S': trace.Write, 'M': trace.Write}
 
 func detectLackey(head []byte) bool {
 	for line := range headLines(head) {
 		if bytes.Contains(line, []byte(lackeyBanner)) {
 			return true
 		}
-		if _, _, a := lackeyAccess(line); a != 0 {
+		if _, _, kind := grammar.Access(line); kind != 0 {
 			return true
 		}
-		if line[0] != '=' && line[0] != '-' && !bytes.HasPrefix(line, []byte("SYSCALL[")) && !bytes.HasPrefix(line, []byte(" --> [")) {
+		if line[0] != '=' && line[0] != '-' && !bytes.HasPrefix(line, []byte(grammar.SyscallPrefix)) && !bytes.HasPrefix(line, []byte(grammar.ResultPrefix)) {
 			return false
 		}
 	}
@@ -107,7 +77,7 @@ func (l *lackey) step(b *builder) error {
 	if err != nil {
 		return err
 	}
-	if addr, size, a := lackeyAccess(line); a != 0 {
+	if addr, size, kind := grammar.Access(line); kind != 0 {
 		if !whole {
 			b.tally(cutOff)
 			return nil
@@ -117,7 +87,7 @@ func (l *lackey) step(b *builder) error {
 				return err
 			}
 		}
-		return l.lines.at(b.access(l.th, addr, size, a))
+		return l.lines.at(b.access(l.th, addr, size, lackeyKinds[kind]))
 	}
 	return l.other(b, string(line))
 }
@@ -138,27 +108,24 @@ func (l *lackey) begin(b *builder) error {
 
 // other parses everything that is no access.
 func (l *lackey) other(b *builder, s string) error {
-	sched := ""
-	if i := schedStart(s); i > 0 {
-		s, sched = s[:i], s[i:]
-	}
+	s, sched := grammar.CutSched(s)
 	switch {
 	case s == "":
-	case strings.HasPrefix(s, "SYSCALL["):
+	case strings.HasPrefix(s, grammar.SyscallPrefix):
 		if err := l.syscall(b, s); err != nil {
 			return err
 		}
-	case strings.HasPrefix(s, " --> ["):
+	case strings.HasPrefix(s, grammar.ResultPrefix):
 		if err := l.outcome(b, l.last, s); err != nil {
 			return err
 		}
 	case strings.HasPrefix(s, "--"):
 		sched = s
 	case strings.HasPrefix(s, "=="):
-		if err := l.process(numberAfter(s, "==")); err != nil {
+		if err := l.process(grammar.Pid(s, "==")); err != nil {
 			return err
 		}
-		if _, cmd, ok := strings.Cut(s, lackeyCommand); ok {
+		if _, cmd, ok := strings.Cut(s, grammar.Command); ok {
 			l.command = cmd
 		}
 	default:
@@ -181,44 +148,14 @@ func (l *lackey) process(pid int) error {
 	return nil
 }
 
-// numberAfter is the number between prefix and what follows the digits, 0 for
-// none.
-func numberAfter(s, prefix string) int {
-	s = s[len(prefix):]
-	n := 0
-	for n < len(s) && n < 9 && s[n] >= '0' && s[n] <= '9' {
-		n++
-	}
-	v, _ := strconv.Atoi(s[:n])
-	return v
-}
-
-// schedStart is where "--pid--   SCHED[" begins, -1 for nowhere: it can begin in
-// the middle of the line of a call.
-func schedStart(s string) int {
-	i := strings.Index(s, "--   SCHED[")
-	if i < 0 {
-		return -1
-	}
-	for i > 0 && s[i-1] >= '0' && s[i-1] <= '9' {
-		i--
-	}
-	return max(0, i-len("--"))
-}
-
 // scheduled says that from here on valgrind runs another thread.
 func (l *lackey) scheduled(b *builder, s string) error {
-	_, after, ok := strings.Cut(s, "SCHED[")
-	num, what, ok2 := strings.Cut(after, "]:")
-	if !ok || !ok2 || !strings.Contains(what, "acquired lock") {
+	pid, n, what, ok := grammar.Sched(s)
+	if !ok || !strings.HasPrefix(what, "acquired lock") {
 		return nil
 	}
-	if err := l.process(numberAfter(s, "--")); err != nil {
+	if err := l.process(pid); err != nil {
 		return err
-	}
-	n, err := strconv.Atoi(num)
-	if err != nil {
-		return l.lines.badf("thread %q", num)
 	}
 	return l.run(b, n)
 }
@@ -255,42 +192,33 @@ func (l *lackey) unnamed() *thread {
 	return th
 }
 
-// syscall parses "SYSCALL[pid,t](nr) name ( args ) outcome".
+// syscall takes the line of a call.
 func (l *lackey) syscall(b *builder, s string) error {
-	head, rest, ok1 := strings.Cut(s[len("SYSCALL["):], "](")
-	pid, num, ok2 := strings.Cut(head, ",")
-	digits, rest, ok3 := strings.Cut(rest, ")")
-	p, err1 := strconv.Atoi(pid)
-	n, err2 := strconv.Atoi(num)
-	nr, err3 := strconv.ParseUint(digits, 10, 32)
-	if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil || err3 != nil {
+	call, ok := grammar.Syscall(s)
+	if !ok {
 		return l.lines.badf("%s: expected SYSCALL[pid,thread](number) and the call", quote([]byte(s)))
 	}
-	if err := l.process(p); err != nil {
+	if err := l.process(call.Pid); err != nil {
 		return err
 	}
-	if err := l.run(b, n); err != nil {
+	if err := l.run(b, call.Thread); err != nil {
 		return err
 	}
-	rest = strings.TrimSpace(rest)
-	if strings.HasPrefix(rest, "... [async]") {
-		return l.outcome(b, n, rest)
+	if call.Async {
+		return l.outcome(b, call.Thread, call.Tail)
 	}
-	args, tail := lackeySplit(rest)
-	c := &lackeyCall{s: trace.Syscall{ABI: trace.ABIX8664, Nr: uint32(nr)}}
-	if strings.HasPrefix(rest, "unimplemented") {
-		args = nil // valgrind does not print them
-	}
-	for i := range min(len(args), len(c.s.Args)) {
-		v, text := lackeyArgument(args[i], trace.SyscallName(trace.ABIX8664, uint32(nr)), i)
+	name := trace.SyscallName(trace.ABIX8664, call.Nr)
+	c := &lackeyCall{s: trace.Syscall{ABI: trace.ABIX8664, Nr: call.Nr}}
+	for i := range min(len(call.Args), len(c.s.Args)) {
+		v, text := grammar.Argument(call.Args[i], name, i)
 		c.s.Args[i] = v
 		c.text = append(c.text, text)
 	}
-	l.last, l.pending[n] = n, c
-	if trace.SyscallName(trace.ABIX8664, uint32(nr)) == "exit" {
-		return l.exitThread(b, n)
+	l.last, l.pending[call.Thread] = call.Thread, c
+	if name == "exit" {
+		return l.exitThread(b, call.Thread)
 	}
-	return l.outcome(b, n, tail)
+	return l.outcome(b, call.Thread, call.Tail)
 }
 
 // exitThread ends a thread, unless it is the last one.
@@ -304,26 +232,15 @@ func (l *lackey) exitThread(b *builder, n int) error {
 	return nil
 }
 
-// outcome finds Success(0x...) or Failure(0x...) and completes the call of the
-// thread; s has none where the result comes later.
+// outcome completes the call of the thread; s may not have its result yet.
 func (l *lackey) outcome(b *builder, n int, s string) error {
 	c := l.pending[n]
-	num, fail := "", false
-	if _, after, ok := strings.Cut(s, "Success("); ok {
-		num = after
-	} else if _, after, ok := strings.Cut(s, "Failure("); ok {
-		num, fail = after, true
-	}
-	num, _, closed := strings.Cut(num, ")")
-	if c == nil || !closed {
+	v, found, err := grammar.Result(s)
+	switch {
+	case c == nil || !found && err == nil:
 		return nil
-	}
-	v, err := strconv.ParseUint(num, 0, 64)
-	if err != nil {
-		return l.lines.badf("the result %q", num)
-	}
-	if fail {
-		v = -v
+	case err != nil:
+		return l.lines.badf("%v", err)
 	}
 	delete(l.pending, n)
 	c.s.Ret = v
@@ -354,66 +271,4 @@ func (l *lackey) complete(b *builder, th *thread, c *lackeyCall) error {
 		b.tally("forked processes have logs of their own and are not in this trace (%d)")
 	}
 	return nil
-}
-
-// lackeySplit splits "name ( a, b(string), c ) tail" into arguments and tail. What
-// is printed in parentheses behind a pointer is a string of the program and may
-// hold anything.
-func lackeySplit(s string) (args []string, tail string) {
-	_, list, ok := strings.Cut(s, "(")
-	if !ok {
-		return nil, ""
-	}
-	for _, end := range []string{"[sync] --> ", " --> ["} { // the tail comes last
-		if i := strings.LastIndex(list, end); i >= 0 {
-			list, tail = list[:i], list[i:]
-			break
-		}
-	}
-	list = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(list), ")"))
-	for list != "" {
-		n := lackeyArgumentEnd(list)
-		args = append(args, strings.TrimSpace(list[:n]))
-		list = strings.TrimSpace(list[min(n+1, len(list)):])
-	}
-	return args, tail
-}
-
-// lackeyArgumentEnd is the length of the first argument of a list: it ends at a
-// comma; if there is a string behind it, at the first comma that follows a
-// closing parenthesis and has a number behind it.
-func lackeyArgumentEnd(list string) int {
-	i := strings.IndexAny(list, ",(")
-	if i < 0 {
-		return len(list)
-	}
-	if list[i] == ',' {
-		return i
-	}
-	for ; i+3 < len(list); i++ {
-		if strings.HasPrefix(list[i:], "), ") && (list[i+3] == '-' || list[i+3] >= '0' && list[i+3] <= '9') {
-			return i + 1
-		}
-	}
-	return len(list)
-}
-
-// lackeyArgument is argument i of a call, and the string behind a pointer: 0x...,
-// a decimal, which may be negative, or a name, which is 0. Some are printed as
-// hexadecimal digits without 0x (%lx in valgrind's PRINT of the call).
-func lackeyArgument(s, name string, i int) (v uint64, text string) {
-	if i := strings.IndexByte(s, '('); i >= 0 {
-		text = strings.TrimSuffix(s[i+1:], ")")
-		s = s[:i]
-	}
-	bare := name == "clone" && i == 0 || name == "mlockall" && i == 0 || name == "arch_prctl" && i == 1
-	if bare && !strings.HasPrefix(s, "0x") {
-		v, _ = strconv.ParseUint(s, 16, 64)
-		return v, text
-	}
-	if n, err := strconv.ParseInt(s, 0, 64); err == nil {
-		return uint64(n), text
-	}
-	v, _ = strconv.ParseUint(s, 0, 64)
-	return v, text
 }

@@ -148,3 +148,15 @@ func decNumber(b []byte) (v uint64, ok bool) {
 	}
 	return v, true
 }
+
+// numberAfter is the number between prefix and what follows the digits, 0 for
+// none.
+func numberAfter(s, prefix string) int {
+	s = s[len(prefix):]
+	n := 0
+	for n < len(s) && n < 9 && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	v, _ := strconv.Atoi(s[:n])
+	return v
+}

@@ -20,6 +20,7 @@
 
 #include "window.h"
 #include "exec.h"
+#include "once.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -63,29 +64,33 @@ static uint32_t cut;			    /* number of the last cut that was asked for */
 
 static struct slot *attach(unsigned int cpu);
 
+/* An access that begins below this offset cannot cross into the next page. */
+#define INSIDE(addr) (((addr) & PAGE_MASK) <= PAGE_MASK + 1 - LONGEST_ACCESS)
+
 static __attribute__((noinline)) void slow_data(unsigned int cpu, meminfo info, uint64_t addr, int kind, void *ip)
 {
 	struct slot *t = threads[cpu];
 	if (unlikely(t == &absent))
 		t = attach(cpu);
 	data(t, addr, kind, (uint64_t)ip);
+	if (likely(INSIDE(addr)))
+		return;
 	uint64_t end = addr + (1ull << qemu_plugin_mem_size_shift(info)) - 1;
 	if (unlikely(end >> PAGE_SHIFT != addr >> PAGE_SHIFT))
 		data(t, end & ~(uint64_t)PAGE_MASK, kind, (uint64_t)ip);
 }
 
-/* An access that begins below this offset cannot cross into the next page. */
-#define INSIDE(addr) (((addr) & PAGE_MASK) <= PAGE_MASK + 1 - LONGEST_ACCESS)
-
 static void on_access(unsigned int cpu, meminfo info, uint64_t addr, void *ip)
 {
 	struct slot *t = threads[cpu];
-	struct entry *e = t->index[(addr >> PAGE_SHIFT) % INDEX];
+	struct known *k = t->data[(addr >> PAGE_SHIFT) % INDEX];
 	int store = (info & store_bits) != 0;
-	if (likely(e->page == addr >> PAGE_SHIFT && INSIDE(addr) && e->wrote >= store))
-		again(t, e, store);
-	else
+	if (likely(k->page == addr >> PAGE_SHIFT && INSIDE(addr) && k->wrote >= store)) {
+		k->pending[store]++;
+		k->stamp = ++t->clock;
+	} else {
 		slow_data(cpu, info, addr, store ? WRITE : READ, ip);
+	}
 }
 
 /*
@@ -99,36 +104,31 @@ static __attribute__((noinline)) void slow_block(unsigned int cpu, void *block)
 		t = attach(cpu);
 	uint32_t seen = __atomic_load_n(&cut, __ATOMIC_ACQUIRE);
 	if (t->cut != seen) {
-		close_window(t);
+		barrier(t);
 		publish(t);
 		__atomic_store_n(&t->cut, seen, __ATOMIC_RELEASE);
 	}
-	uint64_t addr = (uint64_t)block & 0xffffffffffffull, page = addr >> PAGE_SHIFT | CODE;
-	uint32_t n = (uint64_t)block >> 48;
-	struct entry *e = find(t, page);
-	t->clock++;
-	if (e == NULL) {
-		e = begin(t, page, shown(knowledge(t, page), addr, EXEC), EXEC, 1, addr);
-		e->counts[0] = n - 1;
-		if (shared->window == 1)
-			t->data = &none;
-	} else {
-		e->counts[0] += n;
-		e->stamp = t->clock;
-	}
-	t->code = e;
+	code(t, (uint64_t)block & 0xffffffffffffull, (uint64_t)block >> 48);
 }
 
 static void on_block(unsigned int cpu, void *block)
 {
 	struct slot *t = threads[cpu];
-	struct entry *e = t->code;
-	if (likely(e->page == (((uint64_t)block >> PAGE_SHIFT & 0xfffffffffull) | CODE) && t->cut == cut)) {
-		e->counts[0] += (uint64_t)block >> 48;
-		e->stamp = ++t->clock;
+	uint64_t page = (uint64_t)block >> PAGE_SHIFT & 0xfffffffffull;
+	struct known *k = t->code[page % CODE_INDEX];
+	if (likely(k->page == (page | CODE) && t->cut == cut)) {
+		k->pending[0] += (uint64_t)block >> 48;
+		k->stamp = ++t->clock;
 		return;
 	}
 	slow_block(cpu, block);
+}
+
+/* on_first takes the fetches of a block together with its first access. */
+static void on_first(unsigned int cpu, meminfo info, uint64_t addr, void *block)
+{
+	on_block(cpu, block);
+	on_access(cpu, info, addr, NULL);
 }
 
 static void *block_word(uint64_t addr, uint64_t n)
@@ -139,7 +139,8 @@ static void *block_word(uint64_t addr, uint64_t n)
 /* on_translation asks for the callbacks of a translation block. */
 static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
 {
-	size_t n = qemu_plugin_tb_n_insns(tb);
+	size_t n = qemu_plugin_tb_n_insns(tb), with = n; /* the instruction whose access tells of the block */
+	int may = (abi == 1 || abi == 2) && !ips;
 	uint64_t first = 0, other = 0, here = 0, there = 0; /* a block lies on at most two pages */
 	for (size_t i = 0; i < n; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
@@ -152,9 +153,23 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
 			other = addr;
 		if (end >> PAGE_SHIFT != addr >> PAGE_SHIFT && there++ == 0)
 			other = end & ~(uint64_t)PAGE_MASK;
-		qemu_plugin_register_vcpu_mem_cb(insn, on_access, CB_NO_REGS, MEM_RW, (void *)addr);
+		if (may) {
+			enum accesses a = accesses_of(host(addr), !words32);
+			with = a == ONCE ? i : with;
+			may = a == NEVER;
+		}
 	}
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_NO_REGS, block_word(first, here));
+	if (there)
+		with = n;
+	for (size_t i = 0; i < n; i++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+		if (i == with)
+			qemu_plugin_register_vcpu_mem_cb(insn, on_first, CB_NO_REGS, MEM_RW, block_word(first, here));
+		else
+			qemu_plugin_register_vcpu_mem_cb(insn, on_access, CB_NO_REGS, MEM_RW, (void *)qemu_plugin_insn_vaddr(insn));
+	}
+	if (with == n)
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_NO_REGS, block_word(first, here));
 	if (there)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_NO_REGS, block_word(other, there));
 }
@@ -164,6 +179,15 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
 static struct slot *slot_at(uint32_t i)
 {
 	return (struct slot *)(memory + HEAD_BYTES + (size_t)i * (SLOT_BYTES + RING_BYTES));
+}
+
+/* no_pages makes every access look further. */
+static void no_pages(struct slot *t)
+{
+	for (int i = 0; i < INDEX; i++)
+		t->data[i] = &none;
+	for (int i = 0; i < CODE_INDEX; i++)
+		t->code[i] = &none;
 }
 
 /* take_slot finds a free slot for the calling thread. */
@@ -180,14 +204,12 @@ static struct slot *take_slot(void)
 				t->pid = pid;
 				t->tid = syscall(SYS_gettid);
 				t->claiming = t->waiting = 0;
-				t->used = 0;
-				t->data = t->code = &none;
-				t->clock = 0;
+				t->used = t->wides = t->nr_listed = 0;
+				t->clock = t->seen_tail = 0;
 				t->cut = cut;
 				t->epoch = 1;
-				memset(t->known, 0xff, sizeof(t->known));
-				for (int k = 0; k < INDEX; k++)
-					t->index[k] = &none;
+				memset(t->known, 0, sizeof(t->known));
+				no_pages(t);
 				return t;
 			}
 		}
@@ -443,6 +465,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int a
 		return 1;
 	}
 	calls = shared->calls[abi];
+	window = shared->window;
+	ips = shared->ips;
 	/*
 	 * Asking for reads and writes apart does not work in QEMU 7.2, which calls back
 	 * for both (accel/tcg/plugin-gen.c:op_rw), and a call into QEMU for each access
@@ -451,9 +475,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int a
 	for (int bit = 0; bit < 32; bit++)
 		if (qemu_plugin_mem_is_store(1u << bit))
 			store_bits |= 1u << bit;
-	absent.data = absent.code = &none;
-	for (int i = 0; i < INDEX; i++)
-		absent.index[i] = &none;
+	no_pages(&absent);
 	for (unsigned int i = 0; i < MAX_CPUS; i++)
 		threads[i] = &absent;
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);

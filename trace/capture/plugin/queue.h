@@ -41,13 +41,40 @@ static void wake_recorder(void)
 }
 
 /*
- * publish hands over what the ring holds. The recorder is not woken for that
- * unless it has fallen behind: waking costs more than what there is to read.
+ * await_room waits until the ring has room for n words. The recorder writes tail
+ * all the time: it is read again only where what was seen of it last is too little.
  */
-static void publish(struct slot *t)
+static __attribute__((noinline)) void await_room(struct slot *t, uint64_t n)
+{
+	while (t->pos + n - (t->seen_tail = __atomic_load_n(&t->tail, __ATOMIC_ACQUIRE)) > RING_WORDS) {
+		wake_recorder();
+		__atomic_store_n(&t->waiting, 1, __ATOMIC_SEQ_CST);
+		if (t->pos + n - __atomic_load_n(&t->tail, __ATOMIC_SEQ_CST) > RING_WORDS)
+			futex_wait(&t->waiting, 1, 50 * 1000 * 1000);
+	}
+}
+
+static inline void reserve(struct slot *t, uint64_t n)
+{
+	if (unlikely(t->pos + n - t->seen_tail > RING_WORDS))
+		await_room(t, n);
+}
+
+/*
+ * hand_over tells the recorder what the ring holds. It is not woken for that
+ * unless it has fallen behind: waking costs more than what there is to read.
+ *
+ * pos moves behind the wide counts when the note is filled in: what is read of a
+ * process that was killed before ends where they begin.
+ */
+static void hand_over(struct slot *t)
 {
 	if (t->published == t->pos)
 		return;
+	uint32_t wides = t->wides;
+	reserve(t, 2 * wides);
+	for (uint32_t i = 0; i < 2 * wides; i++)
+		ring_of(t)[(t->pos + i) % RING_WORDS] = t->wide[i / 2][i % 2];
 	t->claiming = 1;
 	uint64_t n = __atomic_fetch_add(&shared->head, 1, __ATOMIC_SEQ_CST);
 	while (n - __atomic_load_n(&shared->tail, __ATOMIC_ACQUIRE) >= QUEUE) {
@@ -56,24 +83,16 @@ static void publish(struct slot *t)
 	}
 	struct note *q = &shared->queue[n % QUEUE];
 	q->slot = ((uint8_t *)t - memory - HEAD_BYTES) / (SLOT_BYTES + RING_BYTES);
-	q->end = t->published = t->pos;
-	int behind = t->pos - __atomic_load_n(&t->tail, __ATOMIC_RELAXED) > RING_WORDS / 2 || n - __atomic_load_n(&shared->tail, __ATOMIC_RELAXED) > QUEUE / 2;
+	q->end = t->pos;
+	q->wides = wides;
 	__atomic_store_n(&q->ready, n + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->pos, t->pos + 2 * wides, __ATOMIC_RELEASE);
+	t->published = t->pos;
+	t->wides = 0;
+	int behind = t->pos - __atomic_load_n(&t->tail, __ATOMIC_RELAXED) > RING_WORDS / 2 || n - __atomic_load_n(&shared->tail, __ATOMIC_RELAXED) > QUEUE / 2;
 	__atomic_store_n(&t->claiming, 0, __ATOMIC_RELEASE); /* from here on a thread that ends does not touch its slot */
 	if (behind)
 		wake_recorder();
-}
-
-/* reserve waits until the ring has room for n words. */
-static void reserve(struct slot *t, uint64_t n)
-{
-	while (unlikely(t->pos + n - __atomic_load_n(&t->tail, __ATOMIC_ACQUIRE) > RING_WORDS)) {
-		publish(t);
-		wake_recorder();
-		__atomic_store_n(&t->waiting, 1, __ATOMIC_SEQ_CST);
-		if (t->pos + n - __atomic_load_n(&t->tail, __ATOMIC_SEQ_CST) > RING_WORDS)
-			futex_wait(&t->waiting, 1, 50 * 1000 * 1000);
-	}
 }
 
 /*

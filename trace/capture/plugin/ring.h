@@ -3,7 +3,7 @@
  * of it is qemu_ring.go; a test compares both.
  *
  *	head of the file   struct shared, HEAD_BYTES
- *	slots              SLOTS times: struct slot, WINDOW entries, ring of RING_WORDS words
+ *	slots              SLOTS times: struct slot, ring of RING_WORDS words
  *
  * A thread owns one slot and writes its records into the ring of the slot, so
  * the order within a thread is exact. "Publishing" appends a note to the queue of
@@ -18,13 +18,15 @@
 #define MAGIC 0x676e6972746d76ull /* "vmtring" */
 #define HEAD_BYTES (256 * 1024)
 #define SLOTS 4096
-#define SLOT_BYTES (16 * 1024)
+#define SLOT_BYTES (64 * 1024)
 #define RING_WORDS 65536
 #define RING_BYTES (RING_WORDS * 8)
 #define QUEUE 4096
 #define MAX_WINDOW 8
 #define INDEX 256
+#define CODE_INDEX 64
 #define KNOWN 512
+#define MAX_WIDE 1024
 #define MAX_CALLS 1024
 #define MAX_ABIS 4
 
@@ -53,10 +55,23 @@ enum {
  * Records in a ring are words. The first says what follows:
  *
  *	bits 62-63  1, 2, 3: a reference whose first access was a read, write or fetch;
- *	            bits 0-31 reads or fetches, bits 32-61 writes. Then its byte address
- *	            and, where asked for, its instruction pointer
+ *	            bits 0-39 page, 40-49 reads and 50-59 writes, or 40-59 fetches.
+ *	            REF_WIDE: instead of these the number of a wide count.
+ *	            Where asked for, its instruction pointer follows. REF_ADDRESS:
+ *	            then its address, which else is the first byte of the page
  *	bits 62-63  0: an event, bits 32-39 its kind, bits 0-31 the words that follow
+ *
+ * Behind what a note hands over stand its wide counts, two words each: reads or
+ * fetches, and writes. Until then they are in the slot.
  */
+#define REF_KIND 62
+#define REF_WIDE (1ull << 61)
+#define REF_ADDRESS (1ull << 60)
+#define REF_PAGE 0xffffffffffull
+#define REF_SECOND 50
+#define REF_FIRST 40
+#define REF_MOST 0x3ffull
+#define REF_MOST_FETCHES 0xfffffull
 enum {
 	EVENT_START = 1, /* pid, tid, ABI: first record of an image; the thread waits */
 	EVENT_BIRTH,	 /* pid, tid, tid of the parent: after fork */
@@ -72,14 +87,16 @@ struct note {
 	uint64_t ready; /* 1 + number of the note when it is filled in */
 	uint64_t end;	/* word of the ring */
 	uint32_t slot;
-	uint32_t unused;
+	uint32_t wides; /* wide counts behind it */
 };
 
 struct shared {
 	uint64_t magic;
 	uint32_t window; /* pages in the window, 1: every run is kept */
 	uint32_t ips;	 /* record instruction pointers */
-	uint64_t pad0[6];
+	uint32_t offsets; /* record the address of every run, if there is no window */
+	uint32_t unused;
+	uint64_t pad0[5];
 	uint64_t head; /* notes claimed */
 	uint64_t pad1[7];
 	uint64_t tail; /* notes consumed */
@@ -95,28 +112,25 @@ struct shared {
 	struct note queue[QUEUE];
 };
 
+#define CODE (1ull << 63) /* of the number of a page: its fetches */
+#define OUT (1ull << 62)  /* likewise: not in the window */
+#define NO_PAGE (~0ull)
+
 /*
- * One page of one side (data or code) in the window. What came first is kept
- * apart from the rest: these become two references.
+ * What is known of a page of one side (data or code) since the last barrier, and its
+ * place in the window. One line of the cache.
  */
-struct entry {
-	uint64_t page; /* number of the page, with CODE for fetches */
-	uint64_t first_addr, first_ip;
-	uint64_t first_stamp, stamp; /* clock of the first and the last access */
-	uint64_t counts[2];	     /* reads (or fetches) and writes, without the first */
-	uint32_t first_count;
-	uint8_t first_kind;
-	uint8_t wrote; /* its first write since the last barrier is in the stream */
-	uint16_t unused;
-};
-
-#define CODE (1ull << 63)
-
-/* What is known of a page since the last barrier. */
 struct known {
-	uint64_t tag; /* page, epoch */
-	uint32_t seen, wrote;
-};
+	uint64_t page;	     /* with CODE and OUT */
+	uint64_t stamp;	     /* clock when it was used last */
+	uint64_t pending[2]; /* reads (or fetches) and writes that no reference counts */
+	uint64_t record;     /* word of its last reference in the ring */
+	uint64_t stood;	     /* stamp when that was written */
+	uint64_t ip;
+	uint32_t epoch; /* number of the last barrier */
+	uint8_t wrote;	/* its first write is in the stream */
+	uint8_t seen, listed, unused;
+} __attribute__((aligned(64)));
 
 struct slot {
 	uint32_t state; /* 0 free, 1 in use */
@@ -132,11 +146,16 @@ struct slot {
 	uint32_t unused;
 	uint64_t pad1[5];
 	uint64_t clock;
-	uint32_t used; /* entries of the window */
+	uint64_t seen_tail;
+	uint32_t used; /* pages in the window */
 	uint32_t cut;  /* last cut that was obeyed */
-	uint64_t epoch;
-	struct entry *data, *code; /* used last; addresses in the process */
-	struct entry window[MAX_WINDOW];
-	struct entry *index[INDEX];    /* where a page of data is in the window, by its low bits */
-	struct known known[KNOWN];     /* direct-mapped */
+	uint32_t epoch; /* number of the last barrier */
+	uint32_t nr_listed;
+	uint32_t wides;
+	uint32_t pad2[23];
+	struct known known[KNOWN]; /* by page, with probing */
+	uint64_t wide[MAX_WIDE][2];
+	struct known *window[MAX_WINDOW];    /* addresses in the process, as below */
+	struct known *data[INDEX], *code[CODE_INDEX]; /* where a page may be, by its low bits */
+	uint16_t listed[KNOWN];		      /* pages with references in the stretch */
 };
