@@ -17,7 +17,8 @@ type MmapArgs struct {
 	Offset    uint64
 	At        uint64
 
-	huge *hugeVMA // of a mapping of hugetlb
+	huge     *hugeVMA // of a mapping of hugetlb
+	readOnly bool     // the file is not open for writing
 }
 
 // Mmap maps memory and returns its address. Errors as mmap(2): EINVAL, EBADF (no
@@ -121,6 +122,9 @@ func (v *vma) back(a MmapArgs, length, fileMax uint64) Errno {
 		return EINVAL
 	case kind != MapPrivate:
 		v.flags |= vmShared
+		if a.readOnly {
+			v.flags &^= vmMayWrite
+		}
 	}
 	return 0
 }

@@ -226,7 +226,7 @@ func (t *Task) Shmat(id int32, addr uint64, flags int, at uint64) (uint64, Errno
 		return 0, EINVAL
 	}
 	if flags&shmRdonly != 0 {
-		a.Prot = ProtRead
+		a.Prot, a.readOnly = ProtRead, true
 	}
 	if flags&shmExec != 0 {
 		a.Prot |= ProtExec
