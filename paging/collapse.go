@@ -183,9 +183,6 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 	if v.flags&vmWrite != 0 {
 		bits |= pteW
 	}
-	if !v.accessible() {
-		bits = bits&^pteP | pteNone | pteNX
-	}
 	atomic.StoreUint64(&tab.huge, mkPTE(head, bits))
 	tab.unlock(t)
 	s.huge.Add(1)

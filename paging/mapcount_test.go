@@ -50,6 +50,8 @@ func TestMapCount(t *testing.T) {
 	is("mprotect in the middle", tk.Mprotect(page(1), PageSize, ProtRead), ENOMEM)
 	is("madvise in the middle", tk.Madvise(page(1), PageSize, madvDontFork), EAGAIN)
 	is("mlock in the middle", tk.Mlock(page(1), PageSize), ENOMEM)
+	_, errno := tk.Mremap(page(0), 3*PageSize, PageSize, 0, 0, 0)
+	is("mremap that shrinks in the middle", errno, ENOMEM)
 	is("mmap over the middle", mmap(page(1), MapFixed), ENOMEM)
 	is("mremap", remap(page(0), 4, mremapMayMove|mremapFixed, 1<<40), ENOMEM)
 	if len(tk.space.list()) != maxMapCount {
@@ -62,7 +64,7 @@ func TestMapCount(t *testing.T) {
 	fill(maxMapCount - 4)
 	is("mremap to a place", remap(page(0), 4, mremapMayMove|mremapFixed, 1<<40), ENOMEM)
 	fill(maxMapCount - 3)
-	_, errno := tk.Mremap(page(0), 4*PageSize, 8*PageSize, mremapMayMove, 0, 0)
+	_, errno = tk.Mremap(page(0), 4*PageSize, 8*PageSize, mremapMayMove, 0, 0)
 	is("mremap that has to move", errno, ENOMEM)
 	fill(2)
 	check(t, m)

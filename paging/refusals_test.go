@@ -37,10 +37,13 @@ func TestRefusals(t *testing.T) {
 	is("DONTUNMAP of the vdso", remap(at+1<<30, 2, 2, mremapMayMove|mremapDontUnmap, 0), EINVAL)
 	// mremap_to unmaps what is there, which hugetlb_vm_op_split refuses inside a page
 	is("a move into a page of hugetlb", remap(at, 2, 2, mremapMayMove|mremapFixed, tlb+PageSize), EINVAL)
+	// get_unmapped_area: the place of a recorded move is taken
+	_, errno := tk.Mremap(at, 8*PageSize, 16*PageSize, mremapMayMove, 0, tlb)
+	is("a move to where something is", errno, ENOMEM)
 	// mprotect_pkey: PROT_GROWSDOWN needs the range to begin above the next mapping
 	is("GROWSDOWN below everything", tk.Mprotect(at-64*PageSize, PageSize, ProtRead|protGrowsDown), ENOMEM)
 	// hugetlbfs_file_mmap does not take VM_GROWSDOWN (do_mmap: EINVAL)
-	_, errno := tk.Mmap(MmapArgs{Len: kernelHB, Prot: rw, Flags: anon | mapHugeTLB | MapGrowsDown})
+	_, errno = tk.Mmap(MmapArgs{Len: kernelHB, Prot: rw, Flags: anon | mapHugeTLB | MapGrowsDown})
 	is("hugetlb that grows down", errno, EINVAL)
 	// mm/msync.c: a hole is ENOMEM at the end
 	is("msync over the end", tk.Msync(at, 16*PageSize, msAsync), ENOMEM)

@@ -117,9 +117,6 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 		s.table.tables(start, end, func(base uint64, tab *table) {
 			tab.lock(t)
 			defer tab.unlock(t)
-			if tab.ptes == nil {
-				return // hugetlbfs has no write-back
-			}
 			for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
 				old, now := tab.update(vpn, func(e uint64) uint64 {
 					if e&(pteP|pteNone) == 0 || s.machine.frames.at(ptePFN(e)).kind != frameFile {

@@ -80,9 +80,6 @@ func (c Config) validateHuge(p profile) error {
 // from it, get no huge pages from then on.
 func (t *Task) SetTHPDisable(off bool) { t.space.noHuge.Store(off) }
 
-// THPDisabled is prctl(PR_GET_THP_DISABLE).
-func (t *Task) THPDisabled() bool { return t.space.noHuge.Load() }
-
 // mayHuge says whether the mapping can have huge pages (mm/huge_memory.c:
 // hugepage_vma_check); by the setting, or because MADV_COLLAPSE asks.
 func (s *Space) mayHuge(v *vma, asked bool) bool {
