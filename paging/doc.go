@@ -281,6 +281,7 @@
 //
 // # Agreement with a live kernel
 //
+// testdata/UNREACHED.md lists what no test of the package reaches, and why.
 // TestAgainstKernel runs the programs of testdata/kernel (73 cases) natively and
 // on the model; TestTHPAgainstKernel and TestHugeTLBAgainstKernel do with 112 cases of
 // large pages, counts of huge pages, pools and errors among them. On a 6.18 kernel

@@ -212,3 +212,59 @@ func TestRecycleTurns(t *testing.T) {
 	}
 	check(t, m)
 }
+
+// msync under a limit writes dirty pages of files (mm/memcontrol.c counts nothing for it,
+// mm/page-writeback.c:write_cache_pages does the writing).
+func TestMsyncUnderLimit(t *testing.T) {
+	m := underLimit(t, "linux", 64, func(*Config) {})
+	tk := m.NewProcess(1, 1, 0)
+	f := m.File(1, 1, 4*PageSize, "f")
+	a := tk.pages(t, 4, MmapArgs{Addr: 1 << 32, Prot: rw, Flags: MapShared | MapFixed, File: f})
+	tk.Access(a, Write)
+	tk.Access(a+PageSize, Read)
+	for range 2 { // the second finds nothing to write
+		if errno := tk.Msync(a, 4*PageSize, msSync); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	if got := m.Stats().Reclaim.FileOut; got != 1 {
+		t.Errorf("%d pages written", got)
+	}
+	check(t, m)
+}
+
+// mlockall(MCL_FUTURE) makes the pages of a segment present when it is attached
+// (ipc/shm.c:do_shmat, mm_populate).
+func TestShmatLocked(t *testing.T) {
+	tk := limited(t, func(c *Config) { c.LockedLimit = NoLimit })
+	id, errno := tk.Shmget(ShmArgs{Key: ipcPrivate, Size: 3 * PageSize, Flags: 0600, ID: -1})
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	tk.Mlockall(mclFuture)
+	if _, errno := tk.Shmat(id, 0, 0, 0); errno != 0 || tk.RSS().Shmem != 3*PageSize {
+		t.Errorf("%v, %d bytes resident", errno, tk.RSS().Shmem)
+	}
+	check(t, tk.machine)
+}
+
+// khugepaged leaves a place alone of which more than half the pages have other owners
+// (max_ptes_shared, 256), and takes one with as many (hpage_collapse_scan_pmd).
+func TestCollapseShared(t *testing.T) {
+	for shared, want := range map[uint64]uint64{256: 1, 257: 0} {
+		m, tk := hugeMachine(t, func(c *Config) { c.THP = THPMadvise })
+		a := tk.pages(t, 2*kernelH, MmapArgs{Addr: 1 << 32, Prot: rw, Flags: anon | MapFixed})
+		tk.touchAll(t, a, kernelH, Write)
+		child := tk.Fork(2, 2, 1)
+		tk.touchAll(t, a+shared*PageSize, kernelH-shared, Write) // copies of its own
+		tk.Madvise(a, 2*kernelHB, madvHugePage)
+		tk.Access(a+kernelHB, Write)
+		m.Pass(uint64(m.cfg.CollapseEvery))
+		if got := m.Stats().Huge.Collapsed; got != want {
+			t.Errorf("%d pages shared: %d collapsed, want %d", shared, got, want)
+		}
+		check(t, m)
+		child.ExitGroup()
+		check(t, m)
+	}
+}
