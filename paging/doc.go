@@ -17,8 +17,8 @@
 // linux-source-6.1). Comments name file and function; "the kernel" is that one.
 // Config.Profile "linux-2.6.32" brings back some of what that kernel did: no
 // fault-around, the lock of the whole address space for faults, flushes that are
-// full but for single pages, no ASIDs, non-linear file mappings, and advice that it did not know yet
-// (profile.go).
+// full but for single pages, no ASIDs, non-linear file mappings, no transparent huge
+// pages, and less advice (profile.go).
 //
 // # What is modelled
 //
