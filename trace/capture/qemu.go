@@ -17,7 +17,7 @@ import (
 // ours.
 var qemu = Tool{
 	Name:   "qemu",
-	Help:   "every access, through QEMU's user-mode emulator; 10 to 20 times slower than native",
+	Help:   "every access, through QEMU's user-mode emulator; 10 to 90 times slower than native",
 	Check:  checkQEMU,
 	Record: recordQEMU,
 }
