@@ -55,11 +55,15 @@ func (f *FaultInfo) Explain() []string {
 	if f.Pages == 1 {
 		entries = "entry"
 	}
+	result := ""
+	if v := f.Result(); v != 0 && v != VMFaultMajor {
+		result = fmt.Sprintf(" (%v)", v)
+	}
 	return []string{
 		mapping,
 		"path " + strings.Join(path, " -> "),
 		fmt.Sprintf("before %v %#x %s", entryClass(f.Before), f.Addr, m.describeEntry(f.Before, f.beforeMaps)),
 		fmt.Sprintf("after  %v %#x %s", entryClass(f.After), f.Addr, m.DescribeEntry(f.After)),
-		fmt.Sprintf("%v, %v, %d %s made present", f.Outcome, f.Kind, f.Pages, entries),
+		fmt.Sprintf("%v, %v, %d %s made present%s", f.Outcome, f.Kind, f.Pages, entries, result),
 	}
 }

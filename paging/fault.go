@@ -50,6 +50,7 @@ type FaultInfo struct {
 	Name       string // of the mapping: path, [heap], [stack], [anon]
 	Foreign    bool   // the mapping belongs to the recorder
 	Pages      int    // entries made present
+	Retries    uint64 // attempts before the one that counted
 	Shared     bool   // the mapping is
 	// Before and After are the entry of the page, and how many entries mapped
 	// its frame before. For Explain.
@@ -66,7 +67,8 @@ const (
 
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
-	before, maps := uint64(0), int32(0)
+	before, maps, races := uint64(0), int32(0), t.stats.lostRaces
+	waits := uint64(0)
 	if t.machine.tellEntries {
 		before = t.peek(vpn)
 		maps = t.machine.mappings(before)
@@ -81,6 +83,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 			v, kind, out = nil, FaultSegv, SIGSEGV
 			break
 		}
+		waits++
 		v, kind, out, pages = t.attempt(vpn, a)
 	}
 	t.stats.faults[kind]++
@@ -97,7 +100,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	if f := t.machine.onFault; f != nil {
 		info := &t.info
 		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)",
-			Before: before, beforeMaps: maps}
+			Before: before, beforeMaps: maps, Retries: t.stats.lostRaces - races + waits}
 		if t.machine.tellEntries {
 			info.After = t.peek(vpn)
 		}

@@ -30,7 +30,7 @@ const (
 // the flags ask for, and returns how many it got: fewer than n where it was
 // stopped, and only if it got none an error (__get_user_pages): EFAULT (nothing
 // is mapped, or it may not be accessed, or the fault fails), ENOMEM (no frame),
-// EINTR (the process is being killed).
+// EINTR (the process is being killed; ERESTARTSYS on 2.6.32).
 func (t *Task) getUserPages(addr, n uint64, flags gupFlags) (done uint64, errno Errno) {
 	for ; done < n; done++ {
 		if errno := t.getUserPage(addr>>pageShift+done, flags); errno != 0 {
@@ -54,7 +54,7 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 			return errno
 		}
 		if t.proc.killed.Load() {
-			return EINTR
+			return t.machine.profile.killed
 		}
 		fault := flags | gupFault
 		switch t.followPage(v, vpn, flags) {

@@ -23,6 +23,7 @@ type profile struct {
 	ceiling     uint64
 	gatherWhole bool
 	thp         bool             // transparent huge pages (since 2.6.38)
+	killed      Errno            // of get_user_pages for a process that is being killed
 	asids       int              // address spaces a CPU keeps TLB entries of (since 4.14; before, a switch flushes)
 	lacks       func(a int) bool // advice of madvise that is not known yet
 	nonLinear   bool             // remap_file_pages makes mappings non-linear (until 4.0)
@@ -30,9 +31,9 @@ type profile struct {
 
 // profiles is the table of kernels.
 var profiles = []profile{
-	{name: "linux-6.1", faultAround: true, locking: LockPerTable, keepsWrite: true, thp: true, ceiling: flushCeiling, asids: numASIDs,
+	{name: "linux-6.1", faultAround: true, locking: LockPerTable, keepsWrite: true, thp: true, killed: EINTR, ceiling: flushCeiling, asids: numASIDs,
 		lacks: func(int) bool { return false }},
-	{name: "linux-2.6.32", locking: LockMM, ceiling: 1, gatherWhole: true, asids: 1, nonLinear: true,
+	{name: "linux-2.6.32", locking: LockMM, killed: ERESTARTSYS, ceiling: 1, gatherWhole: true, asids: 1, nonLinear: true,
 		lacks: func(a int) bool { return a == madvFree || a > madvUnmergeable && a != madvHWPoison }},
 }
 

@@ -184,10 +184,13 @@ const (
 	EOVERFLOW  Errno = 75
 	ELIBBAD    Errno = 80
 	EOPNOTSUPP Errno = 95
+	// ERESTARTSYS does not reach programs: the call is made again unless the signal
+	// ends it (include/linux/errno.h).
+	ERESTARTSYS Errno = 512
 )
 
 var errnoNames = map[Errno]string{0: "0", EPERM: "EPERM", ENOENT: "ENOENT", ENOSPC: "ENOSPC", EINTR: "EINTR", EIO: "EIO", EBADF: "EBADF", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES", EFAULT: "EFAULT",
-	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", E2BIG: "E2BIG", ENOEXEC: "ENOEXEC", ELIBBAD: "ELIBBAD", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP"}
+	EBUSY: "EBUSY", EEXIST: "EEXIST", ENODEV: "ENODEV", EINVAL: "EINVAL", E2BIG: "E2BIG", ENOEXEC: "ENOEXEC", ELIBBAD: "ELIBBAD", EOVERFLOW: "EOVERFLOW", EOPNOTSUPP: "EOPNOTSUPP", ERESTARTSYS: "ERESTARTSYS"}
 
 func (e Errno) String() string {
 	if s, ok := errnoNames[e]; ok {
