@@ -40,6 +40,7 @@ type Result struct {
 	Signal   int      // signal that ended the program, 0 for none or when the recorder ended it
 	Stopped  string   // why recording ended before the program, "" if it did not ("interrupt", "max-size", "duration")
 	Progress Progress // final figures
+	Faults   uint64   // that the kernel counted for the program and the children it waited for (wait4(2)); 0 where the recorder does not ask
 	Warnings []string
 }
 

@@ -24,16 +24,17 @@ var faults = Tool{
 // and starts the program; another one reads them.
 type faultsRecorder struct {
 	session
-	perf   *perfSet
-	tracer *tracer
-	procs  map[uint32]*faultsProcess
-	files  fileIDs
-	abi    trace.ABI
-	root   uint32
-	rootWS syscall.WaitStatus
-	ends   []traced // seen by the tracer, not yet reached
-	done   bool     // the tracer has nothing left
-	lost   uint64
+	perf    *perfSet
+	tracer  *tracer
+	procs   map[uint32]*faultsProcess
+	files   fileIDs
+	abi     trace.ABI
+	root    uint32
+	rootWS  syscall.WaitStatus
+	counted uint64   // faults, by the kernel
+	ends    []traced // seen by the tracer, not yet reached
+	done    bool     // the tracer has nothing left
+	lost    uint64
 }
 
 const (
@@ -65,7 +66,9 @@ func recordFaults(ctx context.Context, o Options, open SinkFunc) (Result, error)
 	r.loop(ctx)
 	cmd.Wait() // the process is gone; this waits for the copying of its streams
 	err := r.finish()
-	return r.result(r.rootWS), err
+	res := r.result(r.rootWS)
+	res.Faults = r.counted
+	return res, err
 }
 
 // launch opens the events, the trace and the program, on the thread of the tracer:
@@ -178,7 +181,7 @@ func (r *faultsRecorder) endings(limit uint64) {
 		e := r.ends[0]
 		r.ends = r.ends[1:]
 		if uint32(e.pid) == r.root {
-			r.rootWS = e.status
+			r.rootWS, r.counted = e.status, e.faults
 		}
 		r.ended(uint32(e.pid), e.status)
 	}

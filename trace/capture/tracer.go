@@ -37,6 +37,7 @@ type traced struct {
 	tid    int // of the thread that called exec
 	status syscall.WaitStatus
 	at     uint64 // clock when it happened
+	faults uint64 // at its end: of the process and of the children it waited for
 }
 
 type tracedOp int
@@ -102,7 +103,8 @@ func (t *tracer) loop() {
 	defer close(t.events)
 	for {
 		var ws syscall.WaitStatus
-		tid, err := syscall.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, nil)
+		var usage syscall.Rusage
+		tid, err := syscall.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, &usage)
 		switch {
 		case err == syscall.EINTR:
 		case err != nil:
@@ -110,7 +112,7 @@ func (t *tracer) loop() {
 		case ws.Stopped():
 			t.stop(tid, ws)
 		default:
-			t.gone(tid, ws)
+			t.gone(tid, ws, uint64(usage.Minflt+usage.Majflt))
 		}
 	}
 }
@@ -155,7 +157,7 @@ func (t *tracer) event(tid, event int) {
 	}
 }
 
-func (t *tracer) gone(tid int, ws syscall.WaitStatus) {
+func (t *tracer) gone(tid int, ws syscall.WaitStatus, faults uint64) {
 	t.mu.Lock()
 	known := t.alive[tid]
 	delete(t.alive, tid)
@@ -165,7 +167,7 @@ func (t *tracer) gone(tid int, ws syscall.WaitStatus) {
 		at = t.clock()
 	}
 	delete(t.lastExit, tid)
-	e := traced{what: tracedExit, pid: tid, status: ws, at: at}
+	e := traced{what: tracedExit, pid: tid, status: ws, at: at, faults: faults}
 	switch {
 	case known:
 		t.events <- e
