@@ -186,7 +186,7 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 	atomic.StoreUint64(&tab.huge, mkPTE(head, bits))
 	tab.unlock(t)
 	s.huge.Add(1)
-	s.addHugeBytes(1)
+	s.countHuge(1)
 	for i := range size {
 		m.memory.link(head+uint32(i), s, base+i)
 	}

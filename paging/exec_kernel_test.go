@@ -44,11 +44,7 @@ func readELF(t *testing.T, m *Machine, path string) ELF {
 // What the live kernel counts for a program that ends with its first
 // instructions: all of it but the fetch of those is taken by execve itself.
 func TestExecAgainstKernel(t *testing.T) {
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		t.Skip("there is no C compiler: install gcc and libc6-dev")
-	}
-	dir := t.TempDir()
+	cc, dir := compiler(t), t.TempDir()
 	build := func(name, source string, flags ...string) string {
 		bin := filepath.Join(dir, name)
 		args := append([]string{"-O1", "-Wall", "-Werror", "-o", bin, filepath.Join("testdata", "kernel", source)}, flags...)

@@ -21,11 +21,18 @@ import (
 
 const tolerance = 3
 
+// explanation is why a later kernel gives something else than 6.1, and what 6.1 gives
+// by its source.
+type explanation struct {
+	by61 int64
+	why  string
+}
+
 // explained are the cases that may differ by more than the tolerance.
-var explained = map[string]string{
-	"free_mprotect_write":          "since Linux 6.2 mprotect makes clean exclusive pages writable as well (can_change_private_pte_writable)",
-	"mprotect_write":               "the same, where reads get frames of their own instead of the zero page: those are clean",
-	"private_write_after_truncate": "the pages of the file that were cut off are not in the cache: the first fault is a major one and reads around it",
+var explained = map[string]explanation{
+	"free_mprotect_write":          {kernelN, "since Linux 6.2 mprotect makes clean exclusive pages writable as well (can_change_private_pte_writable)"},
+	"mprotect_write":               {kernelN, "the same, where reads get frames of their own instead of the zero page: those are clean"},
+	"private_write_after_truncate": {kernelN / 2, "the pages of the file that were cut off are not in the cache: the first fault is a major one and reads around it"},
 }
 
 // steps is a case on the model; it mirrors the C function of the same steps.
@@ -339,12 +346,18 @@ var kernelCases = map[string][]func(s *steps){
 	},
 }
 
-func TestAgainstKernel(t *testing.T) {
+// compiler is the C compiler of the machine.
+func compiler(t *testing.T) string {
+	t.Helper()
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		t.Skip("there is no C compiler: install gcc and libc6-dev")
 	}
-	dir := t.TempDir()
+	return cc
+}
+
+func TestAgainstKernel(t *testing.T) {
+	cc, dir := compiler(t), t.TempDir()
 	live := map[string]map[string]int64{}
 	for program := range kernelCases {
 		live[program] = runMicro(t, cc, dir, program)
@@ -355,39 +368,44 @@ func TestAgainstKernel(t *testing.T) {
 	c := DefaultConfig()
 	c.NoZeroPage = live["anon"]["zero_page_written"] == 0
 	t.Logf("the live kernel maps the zero page: %v", !c.NoZeroPage)
-	compared := 0
 	for program, cases := range kernelCases {
-		got := map[string]int64{}
-		for _, do := range cases {
-			m, err := New(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			do(&steps{t: t, tk: m.NewProcess(1, 1, 0), got: got})
+		judge(t, program, c, cases, live[program], explained, tolerance)
+	}
+}
+
+// judge does the cases of a program on the model, and compares what they print with what
+// the program printed on the live kernel. Where an explanation allows a difference the
+// model has to give what 6.1 would.
+func judge(t *testing.T, program string, c Config, cases []func(*steps), live map[string]int64, explained map[string]explanation, slack int64) {
+	t.Helper()
+	got := map[string]int64{}
+	for _, do := range cases {
+		m, err := New(c)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for name, want := range live[program] {
-			model, ok := got[name]
-			if !ok {
-				t.Errorf("%s.c: case %s is missing on the model", program, name)
-				continue
-			}
-			compared++
-			diff := model - want
-			switch why := explained[name]; {
-			case diff == 0:
-			case why != "":
-				t.Logf("%s: model %d, kernel %d: %s", name, model, want, why)
-			case diff > tolerance || diff < -tolerance:
-				t.Errorf("%s: model %d, kernel %d", name, model, want)
-			default:
-				t.Logf("%s: model %d, kernel %d: within the tolerance", name, model, want)
-			}
-		}
-		if len(got) != len(live[program]) {
-			t.Errorf("%s.c printed %d cases, the model has %d", program, len(live[program]), len(got))
+		do(&steps{t: t, tk: m.NewProcess(1, 1, 0), got: got})
+		check(t, m)
+	}
+	for name, want := range live {
+		model, ok := got[name]
+		diff := model - want
+		switch e, known := explained[name]; {
+		case !ok:
+			t.Errorf("%s.c: case %s is missing on the model", program, name)
+		case diff == 0:
+		case known && model == e.by61:
+			t.Logf("%s: model %d, kernel %d: %s", name, model, want, e.why)
+		case diff > slack || diff < -slack:
+			t.Errorf("%s: model %d, kernel %d", name, model, want)
+		default:
+			t.Logf("%s: model %d, kernel %d: within the tolerance", name, model, want)
 		}
 	}
-	t.Logf("%d cases compared", compared)
+	if len(got) != len(live) {
+		t.Errorf("%s.c printed %d cases, the model has %d", program, len(live), len(got))
+	}
+	t.Logf("%s.c: %d cases compared", program, len(live))
 }
 
 // runMicro compiles and runs a program and returns the least of each case.

@@ -125,7 +125,7 @@ func (s *Space) split(t *Task, tab *table, base uint64) {
 	}
 	tab.used = len(tab.ptes)
 	if !zero {
-		s.addHugeBytes(-1)
+		s.countHuge(-1)
 		s.machine.frames.block(head).refs.Add(int32(len(tab.ptes)) - 1)
 	}
 }
@@ -169,7 +169,7 @@ func (s *Space) linkHuge(head uint32, base uint64, from *Space) {
 			m.memory.link(pfn, s, base+i)
 		}
 	}
-	s.addHugeBytes(1)
+	s.countHuge(1)
 }
 
 // unlinkHuge takes a mapping of a huge page away, by the entry that was there.
@@ -177,7 +177,7 @@ func (t *Task) unlinkHuge(s *Space, base, e uint64) {
 	m, head := t.machine, ptePFN(e)
 	size := uint32(m.layout.hugePages())
 	m.frames.block(head).refs.Add(-1)
-	s.addHugeBytes(-1)
+	s.countHuge(-1)
 	var last [maxHuge / 64]uint64 // frames of which this was the last mapping; others may go away at the same time
 	all := true
 	for i := range size {
@@ -202,8 +202,8 @@ func (t *Task) unlinkHuge(s *Space, base, e uint64) {
 	}
 }
 
-// addHugeBytes counts huge pages that hold memory (AnonHugePages).
-func (s *Space) addHugeBytes(n int64) {
+// countHuge counts huge pages that hold memory (AnonHugePages).
+func (s *Space) countHuge(n int64) {
 	raise(&s.machine.hugeHigh, s.machine.hugeNow.Add(n))
 }
 

@@ -8,8 +8,9 @@ import (
 )
 
 // Non-linear mappings as Linux 2.6.32 has them; expected values are those of the
-// functions named, read in that kernel's mm/fremap.c, mm/memory.c, mm/madvise.c
-// and mm/rmap.c, and of remap_file_pages(2).
+// functions named, and of remap_file_pages(2). mm/fremap.c and zap_pte_range of
+// mm/memory.c were read for them; what is said of the other functions of
+// mm/memory.c, of mm/madvise.c and of mm/rmap.c was not held against that source.
 
 // oldKernel is a process on 2.6.32 with pages of a memfd of 16 pages at callBase.
 func oldKernel(t *testing.T, pages uint64, change func(*Config)) (*Task, *File) {

@@ -146,7 +146,7 @@ func (t *Task) hugeFault(list *vmaList, v *vma, vpn uint64, a Access) (kind Faul
 		return kind, 1, true
 	}
 	t.stats.huge.FaultAlloc++
-	s.addHugeBytes(1)
+	s.countHuge(1)
 	for i := range size {
 		m.memory.link(head+uint32(i), s, base+i)
 	}
