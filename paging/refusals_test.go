@@ -103,6 +103,7 @@ func TestConfigRefusals(t *testing.T) {
 		"came with 2.6.38":        func(c *Config) { c.SetProfile("linux-2.6.32"); c.THP = THPAlways },
 		"the least is 1us":        func(c *Config) { c.THP, c.CollapseEvery = THPAlways, 1 },
 		"only known for small":    func(c *Config) { c.THP, c.Stack = THPAlways, noStack{} },
+		"a sample of the pages":   func(c *Config) { c.THP, c.Only = THPAlways, func(_, _ uint64) bool { return true } },
 		`not "fifo"`:              func(c *Config) { c.THP, c.Memory, c.Reclaim = THPAlways, 1<<24, "fifo" },
 		"with 3 levels":           func(c *Config) { c.Levels, c.GiantPages = 3, 1 },
 		"hold at most":            func(c *Config) { c.HugePages = maxHugePages + 1 },

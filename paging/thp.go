@@ -62,6 +62,8 @@ func (c Config) validateHuge(p profile) error {
 		return fmt.Errorf("transparent huge pages: %s has none (they came with 2.6.38)", p.name)
 	case c.CollapseEvery < time.Microsecond:
 		return fmt.Errorf("a scan for huge pages every %v: the least is 1us", c.CollapseEvery)
+	case c.Only != nil:
+		return fmt.Errorf("transparent huge pages: a sample of the pages does not know them")
 	case c.Stack != nil:
 		return fmt.Errorf("transparent huge pages: faults at every size of memory are only known for small ones")
 	case (c.Memory > 0 || c.ReclaimExact) && !policyBatched(c.Reclaim):

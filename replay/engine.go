@@ -100,6 +100,9 @@ type tally struct{ records, refs, accesses uint64 }
 
 func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	imposed := h.Origin == "captured" || h.Origin == "converted"
+	if err := opts.mayRecycle(); err != nil {
+		return nil, err
+	}
 	if opts.Sample != nil {
 		opts.Model.Only, opts.Model.TLB = opts.Sample.chooses, opts.Model.TLB.Scaled(opts.Sample.Rate)
 	}

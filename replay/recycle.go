@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"math"
 
 	"github.com/vmtrace/vmtrace/trace"
@@ -9,6 +10,15 @@ import (
 // Pages of files that leave the page cache while a program runs: because it says
 // that it does not need them, or, with Options.RecycleEvery, because somebody else
 // does.
+
+// mayRecycle refuses recycling where what is counted rests on pages that stay until a
+// policy chooses them.
+func (o *Options) mayRecycle() error {
+	if o.RecycleEvery > 0 && (o.Model.Stack != nil || o.Model.NeedsFuture() || o.Sample != nil) {
+		return errors.New("recycling the page cache does not go with curves, samples or the policy opt: leave it out")
+	}
+	return nil
+}
 
 // recycle drops the clean pages of all files at every so many accesses.
 func (e *engine) recycle() {

@@ -78,6 +78,9 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 		if err := checked.Validate(); err != nil {
 			return replay.Options{}, usageError{err}
 		}
+		if *recycle > 0 && c.NeedsFuture() {
+			return replay.Options{}, usagef("--recycle does not go with --reclaim opt: leave one of them out")
+		}
 		table, err := loadCosts(*costs)
 		if err != nil {
 			return replay.Options{}, err
