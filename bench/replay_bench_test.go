@@ -102,7 +102,7 @@ func BenchmarkReplay(b *testing.B) {
 		b.Run("trace="+in.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
-				src, err := trace.NewReader(bytes.NewReader(in.data))
+				src, err := trace.NewReader(bytes.NewReader(in.data), trace.WithWords(replay.Word))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -1,5 +1,10 @@
 package paging
 
+import (
+	"math"
+	"unsafe"
+)
+
 // Ref is a run of accesses to one page: First, then one write if there are any
 // and First was none, then one fetch if there are any and First was none; what
 // follows are hits in the TLB. It is one word, laid out as those of the TLB:
@@ -21,7 +26,7 @@ const tlbNever tlbFlags = 1 << 7
 // refKinds are the low bits of a Ref by first access and by which of the counts
 // are not 0, as refKind adds them up. 0 stands for a reference that does not
 // count its own first access.
-var refKinds = func() (kinds [32]uint16) {
+var refKinds = func() (kinds [1 << 11]uint16) {
 	for i := range kinds {
 		first, reads, writes, execs := Access(i>>3), i&1 != 0, i&2 != 0, i&4 != 0
 		if !(first == Read && reads || first == Write && writes || first == Exec && execs) {
@@ -61,25 +66,22 @@ const (
 // accesses of each kind it stands for. ok says that the first access is one of
 // them. Page numbers beyond the last of 64-bit addresses stand for that one.
 func MakeRef(vpn uint64, first Access, reads, writes, execs uint32) (r Ref, ok bool) {
-	i := uint(first) << 3
-	if reads != 0 {
-		i |= 1
-	}
-	if writes != 0 {
-		i |= 2
-	}
-	if execs != 0 {
-		i |= 4
-	}
-	if i >= uint(len(refKinds)) {
-		return 0, false
-	}
-	k := refKinds[i]
+	// Which counts are there follows no pattern: they are added up, not branched on.
+	k := refKinds[uint(first)<<3|some(reads)|some(writes)<<1|some(execs)<<2]
 	if vpn >= 1<<(refVPNBits-1) {
 		vpn = farPage(vpn)
 	}
 	return Ref(vpn)<<wordVPNAt | Ref(k), k != 0
 }
+
+// Refs are references of which each was made a word before. The array stays the
+// caller's.
+func Refs(words []uint64) []Ref {
+	return unsafe.Slice((*Ref)(unsafe.SliceData(words)), len(words)) // a Ref is a uint64
+}
+
+// some is 1 for a count that is not 0.
+func some(n uint32) uint { return uint((uint64(n) + math.MaxUint32) >> 32) }
 
 // farPage is the page number that a Ref has for one of the upper half.
 func farPage(vpn uint64) uint64 {

@@ -127,7 +127,7 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		procs:    map[uint32]*process{},
 		files:    map[uint64]*knownFile{},
 		unknown:  map[uint64]*unknownFile{},
-		chunk:    make([]paging.Ref, 0, chunkRefs),
+		chunk:    make([]paging.Ref, chunkRefs),
 		timeline: newTimeline(opts.Buckets),
 		clock:    newClock(opts.Model),
 
@@ -177,7 +177,7 @@ func (e *engine) take(b *trace.Batch, refs []trace.Ref) (err error) {
 			e.sinceCheck.events++
 		}
 	} else {
-		err = e.batch(b.Thread, refs)
+		err = e.batch(b, refs)
 		e.sinceCheck.refs += len(refs)
 	}
 	if err == nil && e.opts.Check {
@@ -194,10 +194,10 @@ func (e *engine) take(b *trace.Batch, refs []trace.Ref) (err error) {
 
 // leave is told before each batch how many references of it are not in the sample,
 // what they stand for, and how many are.
-func (e *engine) leave(out, in int, accesses sum) {
+func (e *engine) leave(out, in int, accesses trace.Sum) {
 	e.records += uint64(out)
 	e.unpicked.refs += uint64(out)
-	e.unpicked.accesses += accesses.accesses()
+	e.unpicked.accesses += accesses.Accesses()
 	if e.opts.Pace != nil {
 		e.opts.Pace(out, in)
 	}
@@ -222,23 +222,23 @@ func (e *engine) tell() {
 	}
 }
 
-// batch replays references of one thread: it converts them in chunks that end
-// where a bucket of the time line ends. What a thread does that never started
-// or is dead is passed over. It returns an error for a reference that does not
-// count its own first access.
-func (e *engine) batch(tid uint32, refs []trace.Ref) error {
-	th := e.runnable(tid)
+// batch replays references of one thread, those of the batch or some of them: it
+// converts them in chunks that end where a bucket of the time line ends. What a
+// thread does that never started or is dead is passed over. It returns an error for
+// a reference that does not count its own first access.
+func (e *engine) batch(b *trace.Batch, refs []trace.Ref) error {
+	th := e.runnable(b.Thread)
 	for len(refs) > 0 && th != nil && !th.proc.dead {
-		accesses, bad := e.fill(refs)
+		chunk, accesses, bad := e.chunkOf(b, refs)
 		if w := e.timeline.working; w != nil {
-			w.use(th.proc.pid, e.accesses, refs[:len(e.chunk)])
+			w.use(th.proc.pid, e.accesses, refs[:len(chunk)])
 		}
-		done := e.runChunk(th, refs, accesses)
+		done := e.runChunk(th, chunk, refs, accesses)
 		if e.opts.Frames != nil && done > 0 {
 			e.opts.Frames.after(th.task, &refs[0])
 		}
 		refs = refs[done:]
-		if bad && done == len(e.chunk) && !th.proc.dead {
+		if bad && done == len(chunk) && !th.proc.dead {
 			return fmt.Errorf("%w: the reference to page %#x does not count its first access", trace.ErrCorrupt, refs[0].VPN)
 		}
 		e.tick()
@@ -256,20 +256,28 @@ func (e *engine) batch(tid uint32, refs []trace.Ref) error {
 	return nil
 }
 
-// sum is how many accesses references stand for.
-type sum struct{ data, fetches uint64 }
-
-func (s sum) accesses() uint64 { return s.data + s.fetches }
-
-func (s *sum) add(r *trace.Ref) {
-	s.data += uint64(r.Reads) + uint64(r.Writes)
-	s.fetches += uint64(r.Execs)
+// Word is what package paging wants of a reference, for trace.WithWords: a source
+// that makes words saves the engine making them, and lets the goroutines that
+// decode ahead do it.
+func Word(r trace.Ref) uint64 {
+	ref, _ := paging.MakeRef(r.VPN, paging.Access(r.First), r.Reads, r.Writes, r.Execs)
+	return uint64(ref)
 }
 
-// fill packs references into the chunk until it is full or the bucket of the
-// time line is, and returns how many accesses they stand for. bad says that the
-// reference after them is not a valid one.
-func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
+// chunkOf is what the first of refs, which are the batch or the rest of it, or some
+// of it, are to the model: as many as there is room for, and how many accesses they
+// stand for. bad says that the reference after them is not a valid one.
+func (e *engine) chunkOf(b *trace.Batch, refs []trace.Ref) (chunk []paging.Ref, s trace.Sum, bad bool) {
+	room := e.room()
+	if len(b.Words) == len(refs) && b.Sum.Accesses() < room && !e.single() {
+		return paging.Refs(b.Words), b.Sum, false
+	}
+	return e.fill(refs, room)
+}
+
+// room is how many accesses there are to the end of the bucket of the time line, or
+// to what else happens at a number of them.
+func (e *engine) room() uint64 {
 	room := e.timeline.boundary - e.accesses
 	if e.clock.step != 0 {
 		room = min(room, e.clock.next-e.accesses)
@@ -277,11 +285,21 @@ func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
 	if e.opts.RecycleEvery != 0 {
 		room = min(room, e.nextRecycle-e.accesses)
 	}
+	return room
+}
+
+// single says that references are performed one by one, so that a fault can be told
+// by the number of its record.
+func (e *engine) single() bool { return e.opts.Explain != nil || e.opts.Frames != nil }
+
+// fill packs references into the chunk until it is full or there is no more room.
+func (e *engine) fill(refs []trace.Ref, room uint64) (chunk []paging.Ref, s trace.Sum, bad bool) {
 	n := min(len(refs), chunkRefs)
-	if e.opts.Explain != nil || e.opts.Frames != nil {
-		n = 1 // so that a fault can be told by the number of its record
+	if e.single() {
+		n = 1
 	}
-	chunk := e.chunk[:n]
+	chunk = e.chunk[:n]
+	data, fetches := uint64(0), uint64(0) // in registers: this is where the time goes
 	for i := range chunk {
 		r := &refs[i]
 		ref, ok := paging.MakeRef(r.VPN, paging.Access(r.First), r.Reads, r.Writes, r.Execs)
@@ -290,35 +308,35 @@ func (e *engine) fill(refs []trace.Ref) (s sum, bad bool) {
 			break
 		}
 		chunk[i] = ref
-		s.add(r)
-		if s.accesses() >= room {
+		data += uint64(r.Reads) + uint64(r.Writes)
+		fetches += uint64(r.Execs)
+		if data+fetches >= room {
 			n = i + 1
 			break
 		}
 	}
-	e.chunk = chunk[:n]
-	return s, bad
+	return chunk[:n], trace.Sum{Data: data, Fetches: fetches}, bad
 }
 
 // runChunk performs the chunk, which is the beginning of refs and stands for so
 // many accesses, and deals with every refused access in it. It returns how many
 // references were performed: fewer than the chunk holds when one of them ended
 // the process.
-func (e *engine) runChunk(th *thread, refs []trace.Ref, all sum) int {
+func (e *engine) runChunk(th *thread, chunk []paging.Ref, refs []trace.Ref, all trace.Sum) int {
 	done := 0
-	for done < len(e.chunk) {
-		n, out := th.task.Run(e.chunk[done:])
+	for done < len(chunk) {
+		n, out := th.task.Run(chunk[done:])
 		whole := n // performed to the end
 		if out.Fatal() {
 			whole--
 		}
-		if n < len(e.chunk) || out.Fatal() {
-			all = sum{}
+		if n < len(chunk) || out.Fatal() {
+			all = trace.Sum{}
 			for i := range whole {
-				all.add(&refs[done+i])
+				all.Add(&refs[done+i])
 			}
 		}
-		th.task.Count(all.data, all.fetches)
+		th.task.Count(all.Data, all.Fetches)
 		if out == paging.OOM && e.makeVictim(th) {
 			n, out = whole, paging.OK // there may be room now: once more
 		}
@@ -326,7 +344,7 @@ func (e *engine) runChunk(th *thread, refs []trace.Ref, all sum) int {
 		th.refs += uint64(n)
 		e.refs += uint64(n)
 		e.records += uint64(n)
-		e.accesses += all.accesses()
+		e.accesses += all.Accesses()
 		if out.Fatal() {
 			r := &refs[done-1]
 			e.accesses += r.Accesses()

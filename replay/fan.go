@@ -24,6 +24,7 @@ type fan struct {
 type fanBlock struct {
 	batches []trace.Batch // their references are parts of refs
 	refs    []trace.Ref
+	words   []uint64     // and their words of words
 	readers atomic.Int32 // that have yet to be done with it
 }
 
@@ -61,7 +62,7 @@ func (f *fan) run(ctx context.Context) {
 			f.err = ctx.Err()
 			return
 		}
-		b.refs, b.batches = b.refs[:0], b.batches[:0]
+		b.refs, b.words, b.batches = b.refs[:0], b.words[:0], b.batches[:0]
 		f.err = f.fill(b)
 		b.readers.Store(int32(len(f.readers)))
 		for _, r := range f.readers {
@@ -84,7 +85,9 @@ func (f *fan) fill(b *fanBlock) error {
 		} else {
 			at := len(b.refs)
 			b.refs = append(b.refs, next.Refs...) // batches made so far keep their own references if it grows
-			b.batches = append(b.batches, trace.Batch{Thread: next.Thread, Refs: b.refs[at:], Seq: next.Seq})
+			words := len(b.words)
+			b.words = append(b.words, next.Words...)
+			b.batches = append(b.batches, trace.Batch{Thread: next.Thread, Refs: b.refs[at:], Seq: next.Seq, Words: b.words[words:], Sum: next.Sum})
 		}
 		if len(b.refs) >= fanRefs || len(b.batches) >= fanEvents {
 			return nil

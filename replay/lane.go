@@ -99,7 +99,7 @@ func (l *lane) pick(b *trace.Batch) []trace.Ref {
 		l.forget()
 		l.proc = th.proc
 	}
-	out, left := l.picked[:0], sum{}
+	out, left := l.picked[:0], trace.Sum{}
 	for i := range b.Refs {
 		r := &b.Refs[i]
 		at := &l.memo[r.VPN%memoSize]
@@ -113,7 +113,7 @@ func (l *lane) pick(b *trace.Batch) []trace.Ref {
 		if *at&1 != 0 {
 			out = append(out, *r)
 		} else {
-			left.add(r)
+			left.Add(r)
 		}
 	}
 	l.picked = out

@@ -392,7 +392,7 @@ func TestNoAllocationPerReference(t *testing.T) {
 		refs[i] = trace.Ref{VPN: regionBase>>12 + uint64(i)%256, First: trace.Write, Writes: 1}
 	}
 	if n := testing.AllocsPerRun(20, func() {
-		if err := e.batch(1, refs); err != nil {
+		if err := e.batch(&trace.Batch{Thread: 1}, refs); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

@@ -24,6 +24,7 @@ type blockDecoder struct {
 	eventsOnly bool // references are passed over
 	cols       [numColumns][]byte
 
+	word    func(Ref) uint64    // of a symbol; nil: no words
 	symbols []decSymbol         // at most numSymbols, by number
 	offsets [numContexts]uint16 // of the last reference to pages with this hash
 	defined int                 // symbols defined in the block
@@ -32,9 +33,12 @@ type blockDecoder struct {
 
 	isAhead bool
 	buf     []Ref // references decoded
+	words   []uint64
 	ips     []uint64
 	out     int // of buf, handed out (ahead only)
 	bad     badRef
+	sums    []Sum // of the batches decoded, only with words
+	batch   int   // of sums, handed out
 	ev      Event
 }
 
@@ -42,12 +46,6 @@ type blockDecoder struct {
 type badRef struct {
 	at   int // position in buf; len(buf) when all could
 	what string
-}
-
-// decSymbol is an entry of the decoder's table.
-type decSymbol struct {
-	ref Ref  // Offset is 0, and the counts of an open symbol
-	has byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches
 }
 
 // open starts a raw block after checking every length in it.
@@ -117,10 +115,42 @@ func (d *blockDecoder) nextRun() error {
 	return nil
 }
 
-// ahead decodes every reference of the block now.
+// ahead decodes every reference of the block now, batch by batch as next hands
+// them out, since each has a sum.
 func (d *blockDecoder) ahead() {
 	d.isAhead = true
-	d.decode(d.refs)
+	d.room(d.refs)
+	runs, run, left, events := d.cols[colRuns], d.run, uint64(d.refs), d.events
+	for left > 0 && d.bad.at == len(d.buf) {
+		for run == 0 { // as nextRun, which finds what is wrong
+			run = left
+			if events--; events > 0 {
+				n, w := binary.Uvarint(runs)
+				if w <= 0 || n > left {
+					return
+				}
+				runs, run = runs[w:], n
+			}
+		}
+		n := min(run, chunkRefs)
+		d.decode(int(n))
+		run, left = run-n, left-n
+	}
+}
+
+// room makes room for n references, of which none is decoded.
+func (d *blockDecoder) room(n int) {
+	if cap(d.buf) < n {
+		d.buf = make([]Ref, roomy(n))
+	}
+	if d.flags&flagIPs != 0 && cap(d.ips) < n {
+		d.ips = make([]uint64, roomy(n))
+	}
+	if d.word != nil && cap(d.words) < n {
+		d.words = make([]uint64, roomy(n))
+	}
+	d.buf, d.ips, d.words, d.sums = d.buf[:0], d.ips[:0], d.words[:0], d.sums[:0]
+	d.out, d.batch, d.bad = 0, 0, badRef{}
 }
 
 // next fills the batch; false at the end of the block.
@@ -138,7 +168,7 @@ func (d *blockDecoder) next(b *Batch) (bool, error) {
 		if err := d.decodeEvent(); err != nil {
 			return false, err
 		}
-		b.Thread, b.Event, b.Refs, b.IPs = d.thread, &d.ev, nil, nil
+		b.Thread, b.Event, b.Refs, b.IPs, b.Words = d.thread, &d.ev, nil, nil, nil
 		d.seq++
 		d.events--
 		return true, d.nextRun()
@@ -162,14 +192,18 @@ func (d *blockDecoder) leftOver() error {
 // nextRefs hands out n references.
 func (d *blockDecoder) nextRefs(b *Batch, n int) error {
 	if !d.isAhead {
-		d.out = 0
+		d.room(n)
 		d.decode(n)
 	}
 	if d.bad.at < d.out+n {
 		return d.corrupt(d.bad.at-d.out, d.bad.what)
 	}
-	b.Thread, b.Event, b.IPs = d.thread, nil, nil
+	b.Thread, b.Event, b.IPs, b.Words = d.thread, nil, nil, nil
 	b.Refs = d.buf[d.out : d.out+n]
+	if d.word != nil {
+		b.Words, b.Sum = d.words[d.out:d.out+n], d.sums[d.batch]
+		d.batch++
+	}
 	if d.flags&flagIPs != 0 {
 		b.IPs = d.ips[d.out : d.out+n]
 	}
@@ -180,168 +214,36 @@ func (d *blockDecoder) nextRefs(b *Batch, n int) error {
 	return nil
 }
 
-// decode decodes the next n references into buf, or says in bad which of them
-// it could not: the first one, whichever column is to blame, so that it does
-// not matter how many are decoded at a time.
+// decode decodes the next n references into buf behind those that are there, or
+// says in bad which of them it could not: the first one, whichever column is to
+// blame, so that it does not matter how many are decoded at a time.
 func (d *blockDecoder) decode(n int) {
-	if cap(d.buf) < n {
-		d.buf = make([]Ref, roomy(n))
+	from := len(d.buf)
+	d.buf = d.buf[:from+n]
+	out := d.buf[from:]
+	var words []uint64
+	if d.word != nil {
+		d.words = d.words[:from+n]
+		words = d.words[from:]
 	}
-	d.buf = d.buf[:n]
-	good, what := d.decodeTokens(d.buf)
+	good, what := d.decodeTokens(out, words)
 	if d.flags&flagOffsets != 0 {
-		if i := d.decodeOffsets(d.buf[:good]); i < good {
+		if i := d.decodeOffsets(out[:good]); i < good {
 			good, what = i, "offset"
 		}
 	}
 	if d.flags&flagIPs != 0 {
-		if i := d.decodeIPs(good); i < good {
+		d.ips = d.ips[:from+n]
+		if i := d.decodeIPs(d.ips[from : from+good]); i < good {
 			good, what = i, "instruction pointer"
 		}
 	}
-	d.bad = badRef{good, what}
+	d.bad = badRef{from + good, what}
 }
 
 // roomy is the length to give a buffer that must hold n, so that it need not
 // grow again for every block that is a little larger.
 func roomy(n int) int { return n + n/4 }
-
-// decodeTokens decodes all but the offsets. It returns how many references are
-// good and what is wrong with the one after them.
-func (d *blockDecoder) decodeTokens(out []Ref) (int, string) {
-	tokens, counts := d.cols[colTokens], d.cols[colCounts]
-	at := 0
-	for i := 0; i < len(out); i++ {
-		if at >= len(tokens) {
-			return i, "token is missing"
-		}
-		if n := decodePlain(out[i:], tokens[at:], d.symbols[:min(len(d.symbols), numWide)]); n > 0 {
-			i, at = i+n-1, at+n
-			continue
-		}
-		n := int(tokens[at])
-		at++
-		if n >= numWide {
-			if n == tokenDefine {
-				if n = d.define(); n < 0 {
-					return i, "definition of a symbol"
-				}
-			} else {
-				if at >= len(tokens) {
-					return i, "token is missing"
-				}
-				n = numWide + (n-numWide)<<8 + int(tokens[at])
-				at++
-			}
-		}
-		if n >= len(d.symbols) {
-			return i, "symbol without definition"
-		}
-		s := &d.symbols[n]
-		out[i] = s.ref
-		if s.has != 0 {
-			w := decodeCounts(&out[i], s.has, counts)
-			if w < 0 {
-				return i, "counts"
-			}
-			counts = counts[w:]
-		}
-	}
-	d.cols[colTokens], d.cols[colCounts] = tokens[at:], counts
-	return len(out), ""
-}
-
-// decodePlain decodes references from the first on as long as their tokens are
-// one byte and their symbols, which are those of one byte, have all counts: most
-// are, and this loop is where the time goes. It returns how many there were.
-func decodePlain(out []Ref, tokens []byte, symbols []decSymbol) int {
-	n := min(len(out), len(tokens))
-	out, tokens = out[:n], tokens[:n]
-	for i, t := range tokens {
-		if int(t) >= len(symbols) {
-			return i
-		}
-		s := &symbols[t]
-		if s.has != 0 {
-			return i
-		}
-		out[i] = s.ref
-	}
-	return n
-}
-
-// define reads the next definition and returns its number, or -1 when it is
-// damaged.
-func (d *blockDecoder) define() int {
-	c := d.cols[colSymbols]
-	if len(c) < 1 || c[0]&^metaMask != 0 || c[0]&3 == 0 {
-		return -1
-	}
-	m := c[0]
-	s := decSymbol{ref: Ref{First: Access(m & 3)}}
-	if m&(metaReads<<(s.ref.First-1)) == 0 {
-		return -1 // a first access that is not counted
-	}
-	has := m / metaReads & 7
-	if c = c[1:]; m&metaOpen != 0 {
-		s.has = has
-	} else if w := decodeCounts(&s.ref, has, c); w < 0 {
-		return -1
-	} else {
-		c = c[w:]
-	}
-	delta, w := binary.Uvarint(d.cols[colPages])
-	d.vpn += uint64(unzigzag(delta))
-	if w <= 0 || d.vpn > maxVPN {
-		return -1
-	}
-	s.ref.VPN = d.vpn
-	d.cols[colSymbols], d.cols[colPages] = c, d.cols[colPages][w:]
-	n := d.defined % numSymbols
-	d.defined++
-	if n == len(d.symbols) {
-		d.symbols = append(d.symbols, s)
-	} else {
-		d.symbols[n] = s
-	}
-	return n
-}
-
-// decodeCounts reads the counts that are there and returns how many bytes they
-// take, or -1 when one is damaged, zero or too large.
-func decodeCounts(r *Ref, has byte, c []byte) int {
-	at := 0
-	if has&1 != 0 {
-		r.Reads, at = decodeCount(c, at)
-	}
-	if has&2 != 0 {
-		r.Writes, at = decodeCount(c, at)
-	}
-	if has&4 != 0 {
-		r.Execs, at = decodeCount(c, at)
-	}
-	return at
-}
-
-// decodeCount reads the count at c[at:] and returns it with the place after it,
-// -1 when it is damaged, zero or too large, or at was -1.
-func decodeCount(c []byte, at int) (uint32, int) {
-	if uint(at) < uint(len(c)) && c[at]-1 < 0x7f { // one byte: nearly all
-		return uint32(c[at]), at + 1
-	}
-	return longCount(c, at)
-}
-
-func longCount(c []byte, at int) (uint32, int) {
-	if at < 0 {
-		return 0, -1
-	}
-	v, w := binary.Uvarint(c[at:])
-	if w <= 0 || v == 0 || v > 1<<32-1 {
-		return 0, -1
-	}
-	return uint32(v), at + w
-}
 
 // decodeOffsets fills in the offsets; it returns how many there were. Data and
 // fetches alternate without a pattern, so which column comes next is computed
@@ -367,22 +269,18 @@ func (d *blockDecoder) decodeOffsets(out []Ref) int {
 	return i
 }
 
-// decodeIPs decodes n instruction pointers; it returns how many there were.
-func (d *blockDecoder) decodeIPs(n int) int {
-	if cap(d.ips) < n {
-		d.ips = make([]uint64, roomy(n))
-	}
-	d.ips = d.ips[:n]
-	for i := range n {
+// decodeIPs decodes instruction pointers; it returns how many there were.
+func (d *blockDecoder) decodeIPs(out []uint64) int {
+	for i := range out {
 		v, w := binary.Uvarint(d.cols[colIPs])
 		if w <= 0 {
 			return i
 		}
 		d.cols[colIPs] = d.cols[colIPs][w:]
 		d.ip += uint64(unzigzag(v))
-		d.ips[i] = d.ip
+		out[i] = d.ip
 	}
-	return n
+	return len(out)
 }
 
 // corrupt says what is wrong with record i from here.

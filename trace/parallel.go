@@ -26,7 +26,7 @@ type pipeline struct {
 }
 
 // newPipeline starts workers+1 goroutines, which end with close.
-func newPipeline(f feed, workers int) (*pipeline, error) {
+func newPipeline(f feed, workers int, word func(Ref) uint64) (*pipeline, error) {
 	decompressors := make([]*zstd.Decoder, workers)
 	for i := range decompressors {
 		var err error
@@ -37,7 +37,7 @@ func newPipeline(f feed, workers int) (*pipeline, error) {
 	blocks := workers + 2 // one being read, one handed out
 	p := &pipeline{free: make(chan *block, blocks), todo: make(chan *block, blocks), order: make(chan *block, blocks), quit: make(chan struct{})}
 	for range blocks {
-		p.free <- &block{ready: make(chan struct{}, 1)}
+		p.free <- &block{ready: make(chan struct{}, 1), dec: blockDecoder{word: word}}
 	}
 	p.group.Go(func() { p.read(f) })
 	for _, zr := range decompressors {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,7 +27,7 @@ func batches(data []byte, opts ...ReaderOption) ([]Batch, []string, error) {
 			return out, r.Warnings(), err
 		}
 		c := *b
-		c.Refs, c.IPs = append([]Ref(nil), b.Refs...), append([]uint64(nil), b.IPs...)
+		c.Refs, c.IPs, c.Words = slices.Clone(b.Refs), slices.Clone(b.IPs), slices.Clone(b.Words)
 		if b.Event != nil {
 			e := *b.Event
 			c.Event = &e
@@ -60,6 +61,7 @@ func TestWorkers(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	some := WithSelection(Selection{From: Point{Record: 1234}, To: Point{Record: 20_000}})
 	files := [][]byte{buf.Bytes(), blocks(t, timed(t))}
 	for i := range 150 { // one flipped bit, then cut
 		data := bytes.Clone(buf.Bytes())
@@ -78,6 +80,55 @@ func TestWorkers(t *testing.T) {
 				t.Fatalf("file %d, %d workers: other batches", i, n)
 			}
 		}
+		for _, n := range []int{1, 3} {
+			got, _, err := batches(data, WithWorkers(n), WithWords(word))
+			if !sameError(err, wantErr) {
+				t.Fatalf("file %d, %d workers, words: %v, want %v", i, n, err, wantErr)
+			}
+			takeWords(t, got)
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("file %d, %d workers, words: other batches", i, n)
+			}
+			got, _, _ = batches(data, WithWorkers(n), WithWords(word), some)
+			takeWords(t, got)
+			if part, _, _ := batches(data, some); !reflect.DeepEqual(got, part) {
+				t.Fatalf("file %d, %d workers, words: another part", i, n)
+			}
+		}
+	}
+}
+
+// word depends on all that a word may depend on.
+func word(r Ref) uint64 {
+	w := r.VPN<<8 | uint64(r.First)
+	for i, n := range []uint32{r.Reads, r.Writes, r.Execs} {
+		if n != 0 {
+			w |= 4 << i
+		}
+	}
+	return w
+}
+
+// takeWords holds the words of batches, and their sums, against their references,
+// and takes them off.
+func takeWords(t *testing.T, all []Batch) {
+	t.Helper()
+	for i := range all {
+		b := &all[i]
+		if len(b.Words) != len(b.Refs) {
+			t.Fatalf("%d words for %d references", len(b.Words), len(b.Refs))
+		}
+		sum := Sum{}
+		for k := range b.Refs {
+			sum.Add(&b.Refs[k])
+			if want := word(b.Refs[k]); b.Words[k] != want {
+				t.Fatalf("record %d: word %#x, want %#x", b.Seq+uint64(k), b.Words[k], want)
+			}
+		}
+		if b.Event == nil && sum != b.Sum {
+			t.Fatalf("record %d: %v accesses in the batch, want %v", b.Seq, b.Sum, sum)
+		}
+		b.Words, b.Sum = nil, Sum{}
 	}
 }
 

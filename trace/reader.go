@@ -61,9 +61,9 @@ func newReader(f feed, h *Header, o readerOptions) (*Reader, error) {
 	}
 	var err error
 	if o.workers > 1 {
-		t.blocks, err = newPipeline(f, o.workers)
+		t.blocks, err = newPipeline(f, o.workers, o.word)
 	} else {
-		t.blocks, err = newSerial(f)
+		t.blocks, err = newSerial(f, o.word)
 	}
 	return t, err
 }
@@ -80,9 +80,9 @@ type serial struct {
 	b    block
 }
 
-func newSerial(f feed) (*serial, error) {
+func newSerial(f feed, word func(Ref) uint64) (*serial, error) {
 	zr, err := newDecompressor()
-	return &serial{feed: f, zr: zr}, err
+	return &serial{feed: f, zr: zr, b: block{dec: blockDecoder{word: word}}}, err
 }
 
 func (s *serial) take() *block {

@@ -38,7 +38,21 @@ type Batch struct {
 	IPs    []uint64 // nil, or one instruction pointer per reference
 	Event  *Event   // nil when Refs is set
 	Seq    uint64   // number of the first record of the batch, from 0
+	Words  []uint64 // nil, or one word per reference: see WithWords
+	Sum    Sum      // accesses of Refs; only where there are Words
 }
+
+// Sum is how many accesses references stand for.
+type Sum struct{ Data, Fetches uint64 }
+
+// Add adds the accesses of a reference.
+func (s *Sum) Add(r *Ref) {
+	s.Data += uint64(r.Reads) + uint64(r.Writes)
+	s.Fetches += uint64(r.Execs)
+}
+
+// Accesses is all of them.
+func (s Sum) Accesses() uint64 { return s.Data + s.Fetches }
 
 // Source is a stream of records. One goroutine uses it.
 type Source interface {

@@ -117,6 +117,12 @@ func (b *Batch) cut(from, to int) {
 	if b.IPs != nil {
 		b.IPs = b.IPs[from:to]
 	}
+	if b.Words != nil {
+		b.Words, b.Sum = b.Words[from:to], Sum{}
+		for i := range b.Refs {
+			b.Sum.Add(&b.Refs[i])
+		}
+	}
 	b.Seq += uint64(from)
 }
 

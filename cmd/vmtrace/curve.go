@@ -102,7 +102,7 @@ Examples:
 				}
 			}
 			open := func() (trace.Source, error) {
-				return trace.Open(args[0], trace.WithSelection(sel), trace.WithWorkers(runtime.GOMAXPROCS(0)))
+				return trace.Open(args[0], trace.WithSelection(sel), trace.WithWorkers(runtime.GOMAXPROCS(0)), trace.WithWords(replay.Word))
 			}
 			line := newStatusLine(io.err)
 			defer line.clear()

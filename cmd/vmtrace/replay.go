@@ -124,7 +124,7 @@ func replayAll(ctx context.Context, path string, all []replay.Options, io stdio,
 	all[0].Progress = func(p replay.Progress) {
 		line.printf("%s: %s accesses, %s faults", path, report.SI(p.Accesses), report.SI(p.Faults))
 	}
-	how = append(how, trace.WithWorkers(all[0].Workers))
+	how = append(how, trace.WithWorkers(all[0].Workers), trace.WithWords(replay.Word))
 	return replay.RunAll(ctx, func() (trace.Source, error) { return trace.Open(path, how...) }, all)
 }
 

@@ -1,0 +1,181 @@
+package trace
+
+import "encoding/binary"
+
+// decSymbol is an entry of the decoder's table.
+type decSymbol struct {
+	ref  Ref  // Offset is 0, and the counts of an open symbol
+	has  byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches
+	word uint64
+}
+
+// decodeTokens decodes all but the offsets, and words if there is room for them,
+// of which it adds up the accesses. It returns how many references are good and
+// what is wrong with the one after them.
+func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
+	tokens, counts := d.cols[colTokens], d.cols[colCounts]
+	at, sum := 0, Sum{}
+	for i := 0; i < len(out); i++ {
+		if at >= len(tokens) {
+			return i, "token is missing"
+		}
+		if n := d.decodePlain(out[i:], words[min(i, len(words)):], tokens[at:], &sum); n > 0 {
+			i, at = i+n-1, at+n
+			continue
+		}
+		n := int(tokens[at])
+		at++
+		if n >= numWide {
+			if n == tokenDefine {
+				if n = d.define(); n < 0 {
+					return i, "definition of a symbol"
+				}
+			} else {
+				if at >= len(tokens) {
+					return i, "token is missing"
+				}
+				n = numWide + (n-numWide)<<8 + int(tokens[at])
+				at++
+			}
+		}
+		if n >= len(d.symbols) {
+			return i, "symbol without definition"
+		}
+		s := &d.symbols[n]
+		out[i] = s.ref
+		if s.has != 0 {
+			w := decodeCounts(&out[i], s.has, counts)
+			if w < 0 {
+				return i, "counts"
+			}
+			counts = counts[w:]
+		}
+		if words != nil {
+			words[i] = s.word
+			sum.Add(&out[i])
+		}
+	}
+	if words != nil {
+		d.sums = append(d.sums, sum)
+	}
+	d.cols[colTokens], d.cols[colCounts] = tokens[at:], counts
+	return len(out), ""
+}
+
+// decodePlain decodes references from the first on as long as their tokens are
+// one byte and their symbols, which are those of one byte, have all counts: most
+// are, and this loop is where the time goes. It returns how many there were.
+func (d *blockDecoder) decodePlain(out []Ref, words []uint64, tokens []byte, sum *Sum) int {
+	symbols := d.symbols[:min(len(d.symbols), numWide)]
+	n := min(len(out), len(tokens))
+	out, tokens = out[:n], tokens[:n]
+	if d.word == nil {
+		for i, t := range tokens {
+			if int(t) >= len(symbols) || symbols[t].has != 0 {
+				return i
+			}
+			out[i] = symbols[t].ref
+		}
+		return n
+	}
+	words = words[:n]
+	data, fetches := uint64(0), uint64(0) // in registers
+	for i, t := range tokens {
+		if int(t) >= len(symbols) || symbols[t].has != 0 {
+			n = i
+			break
+		}
+		s := &symbols[t]
+		out[i], words[i] = s.ref, s.word
+		data += uint64(s.ref.Reads) + uint64(s.ref.Writes)
+		fetches += uint64(s.ref.Execs)
+	}
+	sum.Data, sum.Fetches = sum.Data+data, sum.Fetches+fetches
+	return n
+}
+
+// sample is a reference of the symbol, with counts of 1 where they are not part of
+// it.
+func (s *decSymbol) sample(has byte) Ref {
+	r := s.ref
+	if s.has != 0 {
+		r.Reads, r.Writes, r.Execs = uint32(has&1), uint32(has>>1&1), uint32(has>>2&1)
+	}
+	return r
+}
+
+// define reads the next definition and returns its number, or -1 when it is
+// damaged.
+func (d *blockDecoder) define() int {
+	c := d.cols[colSymbols]
+	if len(c) < 1 || c[0]&^metaMask != 0 || c[0]&3 == 0 {
+		return -1
+	}
+	m := c[0]
+	s := decSymbol{ref: Ref{First: Access(m & 3)}}
+	if m&(metaReads<<(s.ref.First-1)) == 0 {
+		return -1 // a first access that is not counted
+	}
+	has := m / metaReads & 7
+	if c = c[1:]; m&metaOpen != 0 {
+		s.has = has
+	} else if w := decodeCounts(&s.ref, has, c); w < 0 {
+		return -1
+	} else {
+		c = c[w:]
+	}
+	delta, w := binary.Uvarint(d.cols[colPages])
+	d.vpn += uint64(unzigzag(delta))
+	if w <= 0 || d.vpn > maxVPN {
+		return -1
+	}
+	s.ref.VPN = d.vpn
+	if d.word != nil {
+		s.word = d.word(s.sample(has))
+	}
+	d.cols[colSymbols], d.cols[colPages] = c, d.cols[colPages][w:]
+	n := d.defined % numSymbols
+	d.defined++
+	if n == len(d.symbols) {
+		d.symbols = append(d.symbols, s)
+	} else {
+		d.symbols[n] = s
+	}
+	return n
+}
+
+// decodeCounts reads the counts that are there and returns how many bytes they
+// take, or -1 when one is damaged, zero or too large.
+func decodeCounts(r *Ref, has byte, c []byte) int {
+	at := 0
+	if has&1 != 0 {
+		r.Reads, at = decodeCount(c, at)
+	}
+	if has&2 != 0 {
+		r.Writes, at = decodeCount(c, at)
+	}
+	if has&4 != 0 {
+		r.Execs, at = decodeCount(c, at)
+	}
+	return at
+}
+
+// decodeCount reads the count at c[at:] and returns it with the place after it,
+// -1 when it is damaged, zero or too large, or at was -1.
+func decodeCount(c []byte, at int) (uint32, int) {
+	if uint(at) < uint(len(c)) && c[at]-1 < 0x7f { // one byte: nearly all
+		return uint32(c[at]), at + 1
+	}
+	return longCount(c, at)
+}
+
+func longCount(c []byte, at int) (uint32, int) {
+	if at < 0 {
+		return 0, -1
+	}
+	v, w := binary.Uvarint(c[at:])
+	if w <= 0 || v == 0 || v > 1<<32-1 {
+		return 0, -1
+	}
+	return uint32(v), at + w
+}
