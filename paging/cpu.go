@@ -48,12 +48,15 @@ type flushRequest struct {
 
 // apply carries out what other CPUs have asked for. Precondition: c.mu.
 func (c *cpu) apply() {
+	c.applied++
+	if !c.pending.Load() {
+		return
+	}
 	c.queueMu.Lock()
 	queue := c.queue
 	c.queue = c.spare[:0]
 	c.pending.Store(false)
 	c.queueMu.Unlock()
-	c.applied++
 	for _, r := range queue {
 		c.flush(r)
 	}

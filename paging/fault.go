@@ -73,7 +73,10 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		before = t.peek(vpn)
 		maps = t.machine.mappings(before)
 	}
-	v, kind, out, pages := t.attempt(vpn, a)
+	v, kind, out, pages := t.last, DemandZero, Minor, 1
+	if a != Write || !t.demandZero(vpn) {
+		v, kind, out, pages = t.attempt(vpn, a)
+	}
 	for out >= outGrow {
 		if out == outBusy {
 			v.file.await(t)
@@ -114,6 +117,29 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		f(info)
 	}
 	return out
+}
+
+// demandZero is the way through the tree that most faults take, without the
+// questions of the others: a write to an empty entry of an anonymous mapping, all of
+// which the task has met before. It says whether the fault was one, and is done.
+func (t *Task) demandZero(vpn uint64) bool {
+	s, v := t.space, t.last
+	list := s.vmas.Load()
+	switch {
+	case v == nil || t.lastList != list || vpn<<pageShift-v.start >= v.end-v.start,
+		v.file != nil || v.flags&(vmWrite|vmHugeTLB|vmSpecial) != vmWrite || v.anon.Load() == nil,
+		t.near.key != vpn>>tableShift+1 || t.near.prune != s.prune.Load(),
+		t.machine.memory != nil || t.machine.cfg.Locking != LockPerTable || t.gup != 0:
+		return false
+	}
+	tab := t.near.t
+	tab.lock(t)
+	pages := 0
+	if !tab.dead && tab.huge == 0 && s.vmas.Load() == list && tab.load(vpn) == 0 {
+		pages = t.mapAnon(v, tab, vpn)
+	}
+	tab.unlock(t)
+	return pages > 0
 }
 
 // attempt takes the lock of the locking design around handle.
@@ -385,13 +411,19 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	if v.file != nil {
 		source = v.file.slot(v.index(vpn)).Load()
 	}
-	pfn := t.allocCopy(source)
+	g := t.machine.memory
+	if g != nil && !g.copies(source) {
+		return -1
+	}
+	pfn := t.frames.alloc(frameAnon, 1)
 	if pfn == 0 {
 		return -1
 	}
 	// zeroed memory that may not be written is not dirty (do_anonymous_page)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, v.file != nil || v.flags&vmWrite != 0)|pteExclusive))
-	t.machine.memory.link(pfn, t.space, vpn)
+	if g != nil {
+		g.link(pfn, t.space, vpn)
+	}
 	t.charge(rssAnon, 1)
 	return 1
 }

@@ -54,11 +54,18 @@ func (s *Space) flushBy(t *Task, cause FlushCause, start, end, stride uint64) {
 		if mask&1 == 0 {
 			continue
 		}
-		if t.onCPU == i {
-			st.Local++
-		} else {
+		c := s.machine.cpus[i]
+		if t.onCPU != i {
 			st.IPIs++
+			c.enqueue(r)
+			continue
 		}
-		s.machine.cpus[i].enqueue(r)
+		st.Local++
+		if t.running { // it has the lock of the CPU
+			c.apply()
+			c.flush(r)
+		} else {
+			c.enqueue(r)
+		}
 	}
 }

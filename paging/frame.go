@@ -9,9 +9,18 @@ import (
 // holds. A frame is anonymous (freed with its last mapping) or belongs to the
 // page cache of a file (which keeps it).
 type frame struct {
-	mapcount atomic.Int32
+	mapcount mapCount
 	kind     frameKind // set when the frame is taken, before it is mapped
 }
+
+// mapCount is a number of mappings. It may be set while nobody else knows the frame.
+type mapCount int32
+
+// Load is the number now.
+func (c *mapCount) Load() int32 { return atomic.LoadInt32((*int32)(c)) }
+
+// Add changes it, and returns the new one.
+func (c *mapCount) Add(n int32) int32 { return atomic.AddInt32((*int32)(c), n) }
 
 type frameKind uint32
 
@@ -125,19 +134,19 @@ func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 		}
 	}
 	pfn := c.free[len(c.free)-1]
-	if !c.pool.memory.admit(pfn, kind) {
+	if g := c.pool.memory; g != nil && !g.admit(pfn, kind) {
 		return 0
 	}
 	c.free = c.free[:len(c.free)-1]
 	f := c.pool.at(pfn)
 	f.kind = kind
-	f.mapcount.Store(mapcount)
+	f.mapcount = mapCount(mapcount)
 	return pfn
 }
 
 // release ends the life of a page and gives its frame back.
 func (c *frameCache) release(pfn uint32) {
-	if c.pool.memory.forget(pfn) {
+	if g := c.pool.memory; g == nil || g.forget(pfn) {
 		c.put(pfn)
 	}
 }

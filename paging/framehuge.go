@@ -43,9 +43,11 @@ func (p *framePool) part(pfn uint32) (b *block, ok bool) {
 	if b = p.block(pfn); b == nil {
 		return nil, false
 	}
-	i := pfn & (1<<p.blocks.shift - 1)
-	return b, b.parts[i/64].Load()>>(i%64)&1 != 0
+	return b, b.has(pfn & (1<<p.blocks.shift - 1))
 }
+
+// has says whether a frame of the block is a part.
+func (b *block) has(i uint32) bool { return b.parts[i/64].Load()>>(i%64)&1 != 0 }
 
 // detach makes a frame a page of its own.
 func (p *framePool) detach(pfn uint32) {
@@ -152,7 +154,7 @@ func (p *framePool) allocBlock(kind frameKind, mapcount int32) uint32 {
 	for i := range uint32(1) << p.blocks.shift {
 		f := p.at(head + i)
 		f.kind = kind
-		f.mapcount.Store(mapcount)
+		f.mapcount = mapCount(mapcount)
 		b.parts[i/64].Or(1 << (i % 64))
 	}
 	return head

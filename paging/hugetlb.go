@@ -300,7 +300,7 @@ func (t *Task) hugetlbWrite(l vmaList, v *vma, tab *table, base uint64, unshare 
 	if v.anon.Load() == nil {
 		v.anon.CompareAndSwap(nil, l.shareAnon(v))
 	}
-	m.frames.at(fresh).mapcount.Store(1)
+	m.frames.at(fresh).mapcount = 1
 	atomic.StoreUint64(&tab.huge, mkPTE(fresh, t.hugeBits(v, !unshare)|pteExclusive))
 	t.space.flushBy(t, FlushCOW, base, base+tab.pages(), tab.pages())
 	t.putHugeTLB(v.huge.pool, head)

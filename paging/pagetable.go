@@ -182,13 +182,20 @@ func (p *pageTable) limit() uint64 { return p.root.size() * p.span(p.levels-1) }
 
 // find returns the leaf table of a page, or nil. No lock is taken.
 func (p *pageTable) find(vpn uint64) *table {
-	d := p.root
-	for level := p.levels - 1; level > 1; level-- {
-		if d = d.dirs[p.slot(vpn, level)].Load(); d == nil {
-			return nil
-		}
+	if d := p.lowest(vpn); d != nil {
+		return d.tables[p.slot(vpn, 1)].Load()
 	}
-	return d.tables[p.slot(vpn, 1)].Load()
+	return nil
+}
+
+// lowest returns the directory of leaf tables above a page, or nil. No lock is
+// taken.
+func (p *pageTable) lowest(vpn uint64) *dir {
+	d := p.root
+	for level := p.levels - 1; level > 1 && d != nil; level-- {
+		d = d.dirs[p.slot(vpn, level)].Load()
+	}
+	return d
 }
 
 // dirOf returns the directory of a level above a page, making what is missing

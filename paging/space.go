@@ -109,6 +109,10 @@ func (t *Task) charge(k rssKind, n int64) {
 		t.made[k] += n
 		return
 	}
+	t.chargeNow(k, n)
+}
+
+func (t *Task) chargeNow(k rssKind, n int64) {
 	t.settle()
 	t.space.charge(k, n)
 }

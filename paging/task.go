@@ -157,23 +157,34 @@ const window = 64
 // the paging-structure caches of a processor, they may lead to tables that were
 // freed, which are empty, or moved, of which a flush tells.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
+	refs = refs[:min(len(refs), window)]
+	p, dirs, tables := t.space.table, uint64(math.MaxUint64), uint64(math.MaxUint64) // what near and tab are of
+	var near *dir
 	var tab *table
-	near := uint64(math.MaxUint64) // what tab is of
-	for i, r := range refs[:min(len(refs), window)] {
+	for i, r := range refs {
+		entries[i] = nil
 		vpn := r.vpn()
 		if vpn >= t.end {
-			entries[i] = nil
 			continue
 		}
-		if key := vpn >> tableShift; key != near {
-			near, tab = key, t.space.table.find(vpn)
+		if k := vpn >> p.bits; k != tables {
+			tables, tab = k, nil
+			if k >>= p.bits; k != dirs {
+				dirs, near = k, p.lowest(vpn)
+			}
+			if near != nil {
+				tab = near.tables[p.slot(vpn, 1)].Load()
+			}
 		}
-		if tab == nil {
-			entries[i] = nil
-			continue
+		if tab != nil {
+			entries[i] = tab.entry(vpn)
 		}
-		entries[i] = tab.entry(vpn)
-		atomic.LoadUint64(entries[i])
+	}
+	// In a loop of its own, of few instructions: more loads are under way at a time.
+	for _, e := range entries[:len(refs)] {
+		if e != nil {
+			atomic.LoadUint64(e)
+		}
 	}
 }
 
@@ -231,8 +242,10 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 		c.apply()
 		entry = nil
 	}
-	hit := c.tlb.lookup(c.asid, vpn, a)
-	if hit == tlbFound {
+	hit, empty := tlbMiss, entry != nil && atomic.LoadUint64(entry) == 0
+	if empty {
+		c.tlb.missed(a)
+	} else if hit = c.tlb.lookup(c.asid, vpn, a); hit == tlbFound {
 		return OK
 	}
 	worst := OK
@@ -250,14 +263,20 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 			}
 			return worst
 		}
-		t.tell()
+		if t.queue != nil {
+			t.tell()
+		}
 		out := t.fault(vpn, a)
 		if out.Fatal() {
 			return out
 		}
-		worst, entry = max(worst, out), nil
+		worst = max(worst, out)
+		if !empty {
+			entry = nil // a large page may have been split
+		}
 		if c.pending.Load() {
 			c.apply()
+			entry = nil
 		}
 	}
 }

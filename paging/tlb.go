@@ -179,10 +179,13 @@ func (l *tlbLevel) clear(i int) {
 	l.orders[s] = l.orders[s].moveLast(i-int(s)*l.ways, l.ways)
 }
 
-// remove takes one entry out.
+// remove takes a page out. It may be there twice: see missed.
 func (l *tlbLevel) remove(key uint64) {
-	if i := l.find(key); i >= 0 {
-		l.clear(i)
+	b := l.base(key >> wordVPNAt)
+	for i, w := range l.words[b : b+l.ways] {
+		if w&^wordFlags == key {
+			l.clear(b + i)
+		}
 	}
 }
 
@@ -298,6 +301,17 @@ func (t *tlb) lookup(asid uint16, vpn uint64, a Access) tlbHit {
 	return tlbFound
 }
 
+// missed counts a lookup of a page whose entry is empty. Nothing is cached of it
+// but what a flush has yet to reach, on its way from another CPU; then the page may
+// be in a set twice until it does.
+func (t *tlb) missed(a Access) {
+	s := side(a)
+	t.clock++
+	t.stats.lookups[s]++
+	t.stats.l1Misses[s]++
+	t.stats.misses[s]++
+}
+
 // fill puts a translation that has missed into the second level and the first
 // level of the access's kind after a walk; an entry in the other first level is
 // brought up to date. Precondition: the last lookup of the page was a miss.
@@ -317,6 +331,7 @@ func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
 	t.enter(asid, vpn, a, e, at(&t.l2), at(&t.l1[side(a)]))
 }
 
+// enter puts a translation into these ways.
 func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int) {
 	t.clock++
 	key, s := wordKey(asid, vpn), side(a)
