@@ -128,7 +128,7 @@ func (t *Task) demandZero(vpn uint64) bool {
 	switch {
 	case v == nil || t.lastList != list || vpn<<pageShift-v.start >= v.end-v.start,
 		v.file != nil || v.flags&(vmWrite|vmHugeTLB|vmSpecial) != vmWrite || v.anon.Load() == nil,
-		t.near.key != vpn>>tableShift+1 || t.near.prune != s.prune.Load(),
+		t.near.key != vpn>>tableShift+1 || t.near.prune != s.prune.Load() || t.near.t.load(vpn) != 0,
 		t.machine.memory != nil || t.machine.cfg.Locking != LockPerTable || t.gup != 0:
 		return false
 	}
