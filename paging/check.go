@@ -111,7 +111,7 @@ func (c *checker) space(s *Space) error {
 	s.table.tables(0, s.table.limit(), func(base uint64, t *table) {
 		tables++
 		used := 0
-		if t.huge != 0 || t.ptes == nil {
+		if t.large() != 0 || t.ptes == nil {
 			if t.ptes == nil {
 				tables--
 			}

@@ -4,7 +4,7 @@ import "fmt"
 
 // large checks the entry of a large page and counts what it maps.
 func (c *checker) large(s *Space, base uint64, tab *table, rss *[numRSS]int64) error {
-	e := tab.huge
+	e := tab.large()
 	if e == 0 {
 		return nil
 	}

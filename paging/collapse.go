@@ -140,7 +140,7 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 	switch {
 	case tab == nil:
 		return collapseSkip
-	case atomic.LoadUint64(&tab.huge) != 0:
+	case tab.large() != 0:
 		return collapseHuge
 	}
 	tab.lock(t)

@@ -103,10 +103,10 @@ func (t *Task) Dump() string {
 	for _, v := range t.space.list() {
 		b.WriteString(v.describe() + "\n")
 		t.space.table.tables(v.first(), v.last(), func(base uint64, tab *table) {
-			if e := tab.huge; e != 0 {
+			if e := tab.large(); e != 0 {
 				fmt.Fprintf(&b, "%s %#x %s\n", entryClass(e), base<<pageShift, t.machine.DescribeEntry(e))
 			}
-			if tab.ptes == nil || tab.huge != 0 {
+			if tab.ptes == nil || tab.large() != 0 {
 				return
 			}
 			for vpn := max(base, v.first()); vpn < min(base+tab.pages(), v.last()); vpn++ {

@@ -135,7 +135,7 @@ func (t *Task) demandZero(vpn uint64) bool {
 	tab := t.near.t
 	tab.lock(t)
 	pages := 0
-	if !tab.dead && tab.huge == 0 && s.vmas.Load() == list && tab.load(vpn) == 0 {
+	if !tab.dead && tab.large() == 0 && s.vmas.Load() == list && tab.load(vpn) == 0 {
 		pages = t.mapAnon(v, tab, vpn)
 	}
 	tab.unlock(t)

@@ -134,13 +134,14 @@ func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 		}
 	}
 	pfn := c.free[len(c.free)-1]
-	if g := c.pool.memory; g != nil && !g.admit(pfn, kind) {
-		return 0
-	}
-	c.free = c.free[:len(c.free)-1]
 	f := c.pool.at(pfn)
 	f.kind = kind
 	f.mapcount = mapCount(mapcount)
+	if g := c.pool.memory; g != nil && !g.admit(pfn, kind) { // once admitted, others see it
+		*f = frame{}
+		return 0
+	}
+	c.free = c.free[:len(c.free)-1]
 	return pfn
 }
 

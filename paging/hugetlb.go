@@ -196,14 +196,14 @@ func (t *Task) hugetlbFault(list *vmaList, v *vma, vpn uint64, a Access) (kind F
 	m.hugetlb.mu.Lock()
 	defer m.hugetlb.mu.Unlock()
 	kind = HugeTLBFault
-	if atomic.LoadUint64(&tab.huge) == 0 {
+	if tab.large() == 0 {
 		if out = t.hugetlbMap(now, v, tab, base); out != Minor {
 			return FaultBus, out, true
 		}
 	} else {
 		kind = Spurious
 	}
-	e := atomic.LoadUint64(&tab.huge)
+	e := tab.large()
 	unshare := t.gup&gupUnshare != 0
 	if a != Write && !unshare || a == Write && e&pteW != 0 {
 		return kind, Minor, true
@@ -270,7 +270,7 @@ func (t *Task) hugeBits(v *vma, write bool) uint64 {
 // writable.
 func (t *Task) hugetlbWrite(l vmaList, v *vma, tab *table, base uint64, unshare bool) (copied bool, out Outcome) {
 	m := t.machine
-	e := atomic.LoadUint64(&tab.huge)
+	e := tab.large()
 	head := ptePFN(e)
 	f := m.frames.at(head)
 	if !v.private() || f.kind == frameHugeAnon && f.mapcount.Load() == 1 {
@@ -390,7 +390,7 @@ func (s *Space) reprotectLarge(g *gather, v *vma, tab *table, base uint64) {
 		s.reprotectHuge(g, v, tab, base)
 		return
 	}
-	if atomic.LoadUint64(&tab.huge) != 0 { // hugetlb_change_protection
+	if tab.large() != 0 { // hugetlb_change_protection
 		tab.updateHuge(func(e uint64) uint64 {
 			n := s.permit(v, e)
 			if v.accessible() && v.flags&(vmWrite|vmShared) == vmWrite|vmShared {

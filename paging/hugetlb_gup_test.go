@@ -55,3 +55,25 @@ func TestHugeTLBByGetUserPages(t *testing.T) {
 	child.ExitGroup()
 	check(t, m)
 }
+
+// A large page of hugetlb that is unmapped beside another, so that no table is freed,
+// and mapped again is found by the task that remembers where it was.
+func TestHugeTLBMappedAgain(t *testing.T) {
+	c := DefaultConfig()
+	c.HugePages = 4
+	m, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk := m.NewProcess(1, 1, 0)
+	args := MmapArgs{Addr: 1 << 32, Prot: rw, Flags: anon | MapFixed | mapHugeTLB}
+	tk.pages(t, 2*kernelH, args)
+	for range 3 {
+		if out := tk.Access(args.Addr, Write); out != Minor {
+			t.Fatalf("the first write: %v", out)
+		}
+		tk.Munmap(args.Addr, kernelHB)
+		tk.pages(t, kernelH, args)
+	}
+	check(t, m)
+}

@@ -88,7 +88,7 @@ func (s *Space) dropTable(tab *table, vpn uint64) {
 func (tab *table) updateHuge(f func(e uint64) uint64) (old, now uint64) {
 	tab.mustLock()
 	for {
-		old = atomic.LoadUint64(&tab.huge)
+		old = tab.large()
 		if now = f(old); now == old || atomic.CompareAndSwapUint64(&tab.huge, old, now) {
 			return old, now
 		}
@@ -136,7 +136,7 @@ func (s *Space) split(t *Task, tab *table, base uint64) {
 func (s *Space) splitAt(t *Task, addr uint64) {
 	vpn := addr >> pageShift
 	tab := s.table.find(vpn)
-	if tab == nil || tab.ptes == nil || vpn&(tab.pages()-1) == 0 || atomic.LoadUint64(&tab.huge) == 0 {
+	if tab == nil || tab.ptes == nil || vpn&(tab.pages()-1) == 0 || tab.large() == 0 {
 		return
 	}
 	tab.lock(t)
@@ -197,7 +197,7 @@ func (t *Task) unlinkHuge(s *Space, base, e uint64) {
 	}
 	for i := range size {
 		if last[i/64]>>(i%64)&1 != 0 {
-			t.frames.release(head + i)
+			t.frames.put(head + i)
 		}
 	}
 }

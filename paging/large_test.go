@@ -282,3 +282,23 @@ func TestBackgroundCollapse(t *testing.T) {
 	}
 	check(t, m)
 }
+
+// The huge page of zeros moves with its table; under a limit nothing is charged or
+// known of it.
+func TestHugeZeroPageMoves(t *testing.T) {
+	m := underLimit(t, "linux", 2000, func(c *Config) { c.THP = THPAlways })
+	tk := m.NewProcess(1, 1, 0)
+	from := tk.pages(t, kernelH, MmapArgs{Addr: 1 << 32, Prot: rw, Flags: anon | MapFixed})
+	tk.touchAll(t, from, 1, Read)
+	to := uint64(2 << 32)
+	if _, errno := tk.Mremap(from, kernelHB, kernelHB, mremapMayMove|mremapFixed, to, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	if out := tk.Access(to, Read); out != OK {
+		t.Errorf("a read where it moved: %v", out)
+	}
+	if n := len(m.memory.pages); n > 1<<20 {
+		t.Errorf("an account of %d pages, %d frames", n, m.frames.next)
+	}
+	check(t, m)
+}

@@ -237,7 +237,7 @@ func (t *Task) age(start, end, bits uint64, chosen func(*frame) bool) {
 	s.table.tables(first, last, func(base uint64, tab *table) {
 		tab.lock(t)
 		defer tab.unlock(t)
-		if tab.huge != 0 && s.ageHuge(&g, tab, base, tab.holdsAll(base, first, last), bits) {
+		if tab.large() != 0 && s.ageHuge(&g, tab, base, tab.holdsAll(base, first, last), bits) {
 			return
 		}
 		for vpn := max(base, first); vpn < min(base+tab.pages(), last); vpn++ {

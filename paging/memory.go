@@ -178,7 +178,7 @@ func (g *memory) admitBack(pfn uint32, kind frameKind) bool {
 	defer g.mu.Unlock()
 	i := g.info(pfn)
 	switch {
-	case i.state&pageResident != 0:
+	case i.state&pageResident != 0, i.state&pageKnown == 0: // freed since its entry was read without a lock
 		return true
 	case g.full():
 		return false
@@ -224,9 +224,11 @@ func (g *memory) forget(pfn uint32) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
-	if i.state&pageKnown == 0 {
-		return true
-	}
+	return i.state&pageKnown == 0 || g.finish(pfn, i)
+}
+
+// finish is forget for a page of the group. Precondition: g.mu.
+func (g *memory) finish(pfn uint32, i *pageInfo) bool {
 	if i.state&pageHeld != 0 {
 		i.state |= pageGone
 		return false
@@ -274,6 +276,9 @@ func (g *memory) dropSlot(i *pageInfo) {
 func (g *memory) retry() {
 	for _, pfn := range g.aside {
 		i := g.info(pfn)
+		if i.state&pageAside == 0 {
+			continue // freed meanwhile, and another page by now
+		}
 		i.state &^= pageAside
 		if i.state&pageResident != 0 {
 			g.policy.insert(pfn)
@@ -344,9 +349,11 @@ func (g *memory) linkFork(pfn uint32, from, to *Space, vpn uint64) {
 }
 
 // unlink is the end of a mapping; dirty says that its entry was
-// (page_remove_rmap). It says whether that was the last the page had, and no entry of
-// swap stands for it.
-func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (last bool) {
+// (page_remove_rmap). If the page is anonymous, and that was all there was of it, its
+// life ends with that, at once: it must not be evicted any more. The result is that of
+// forget.
+func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (free bool) {
+	anon := g.m.frames.at(pfn).kind == frameAnon
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
@@ -357,7 +364,7 @@ func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (last bool
 		i.state |= pageDirty
 	}
 	g.removeMapping(pfn, i, mapping{s, vpn})
-	return i.unused()
+	return anon && i.unused() && g.finish(pfn, i)
 }
 
 // unused says that no entry maps a page, or stands for it in swap. Precondition: g.mu.

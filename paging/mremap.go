@@ -303,6 +303,9 @@ func (s *Space) noteMoved(from, to, n uint64) {
 		return
 	}
 	s.table.tables(to, to+n, func(base uint64, tab *table) {
+		if ptePFN(tab.large()) == hugeZeroPFN {
+			return // nothing is known of it
+		}
 		for vpn := base; vpn < base+tab.pages(); vpn++ {
 			if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
 				s.machine.memory.moved(ptePFN(e), s, vpn-to+from, vpn)
@@ -316,7 +319,7 @@ func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
 	dst := s.makeTable(to)
 	tab.lock(t)
 	defer tab.unlock(t)
-	if tab.huge != 0 {
+	if tab.large() != 0 {
 		s.split(t, tab, from&^(tab.pages()-1))
 	}
 	if dst != tab {

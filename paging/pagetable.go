@@ -51,9 +51,13 @@ func (p *pageTable) newTable() *table {
 // pages is how many pages the table maps.
 func (tab *table) pages() uint64 { return 1 << tab.shift }
 
+// large is the entry of the large page in the table's place, or 0. Walkers set its
+// bits without a lock.
+func (tab *table) large() uint64 { return atomic.LoadUint64(&tab.huge) }
+
 // entry is the place of the entry of a page that the table maps.
 func (tab *table) entry(vpn uint64) *uint64 {
-	if tab.ptes == nil || atomic.LoadUint64(&tab.huge) != 0 {
+	if tab.ptes == nil || tab.large() != 0 {
 		return &tab.huge
 	}
 	return &tab.ptes[vpn&uint64(len(tab.ptes)-1)]
@@ -274,13 +278,14 @@ type gap struct{ floor, start, end, ceiling uint64 }
 
 // prune frees the tables that lie wholly in the gap and map some of its part
 // that was mapped, as free_pgtables does, and calls freed with the first page of
-// each and its level, 0 for a leaf table. The space's lock is held for writing.
-// Preconditions: their entries have been cleared.
-func (p *pageTable) prune(t *Task, g gap, freed func(base uint64, level int)) {
-	p.pruneDir(t, p.root, p.levels-1, 0, g, freed)
+// each and its level, 0 for a leaf table. It says whether anything left the tree:
+// what stands for a large page of hugetlb there is no table, and not freed. The
+// space's lock is held for writing. Preconditions: their entries have been cleared.
+func (p *pageTable) prune(t *Task, g gap, freed func(base uint64, level int)) (changed bool) {
+	return p.pruneDir(t, p.root, p.levels-1, 0, g, freed)
 }
 
-func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, freed func(uint64, int)) {
+func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, freed func(uint64, int)) (changed bool) {
 	first := uint64(0)
 	if g.start > base {
 		first = (g.start - base) / p.span(level)
@@ -296,11 +301,12 @@ func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, fre
 			if next == nil {
 				continue
 			}
-			p.pruneDir(t, next, level-1, at, g, freed)
+			changed = p.pruneDir(t, next, level-1, at, g, freed) || changed
 			if !whole {
 				continue
 			}
 			d.dirs[i].Store(nil)
+			changed = true
 			if next.giant {
 				continue
 			}
@@ -313,6 +319,7 @@ func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, fre
 				tab.kill(t)
 			}
 			d.tables[i].Store(nil)
+			changed = true
 			if tab.ptes == nil {
 				continue
 			}
@@ -320,13 +327,14 @@ func (p *pageTable) pruneDir(t *Task, d *dir, level int, base uint64, g gap, fre
 		p.pages.Add(-1)
 		freed(at, level-1)
 	}
+	return changed
 }
 
 // kill takes a table out of use: whoever waits for its lock looks again.
 func (tab *table) kill(t *Task) {
 	tab.lock(t)
-	if invariants && (tab.used != 0 || tab.huge != 0) {
-		broken("a table with %d entries is freed (large: %#x)", tab.used, tab.huge)
+	if invariants && (tab.used != 0 || tab.large() != 0) {
+		broken("a table with %d entries is freed (large: %#x)", tab.used, tab.large())
 	}
 	tab.dead = true
 	tab.unlock(t)
@@ -423,7 +431,7 @@ func (tab *table) reborn(t *Task) *table {
 	tab.lock(t)
 	defer tab.unlock(t)
 	tab.dead = true
-	return &table{ptes: tab.ptes, used: tab.used, shift: tab.shift, huge: tab.huge}
+	return &table{ptes: tab.ptes, used: tab.used, shift: tab.shift, huge: tab.large()}
 }
 
 // countDirs counts the upper tables below a directory.

@@ -94,7 +94,7 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 			s.copyHugeTLB(to, src, dst)
 			return
 		}
-		if src.huge != 0 {
+		if src.large() != 0 {
 			grown[rssAnon] += s.copyHuge(to, src, dst, base)
 			return
 		}

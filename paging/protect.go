@@ -105,7 +105,7 @@ func (s *Space) reprotect(g *gather, v *vma, start, end uint64) {
 	s.table.tables(start, end, func(base uint64, tab *table) {
 		tab.lock(g.task)
 		defer tab.unlock(g.task)
-		if tab.ptes == nil || tab.huge != 0 { // the mapping holds all of it, see splitEdges
+		if tab.ptes == nil || tab.large() != 0 { // the mapping holds all of it, see splitEdges
 			s.reprotectLarge(g, v, tab, base)
 			return
 		}

@@ -1,7 +1,5 @@
 package paging
 
-import "sync/atomic"
-
 // Reclaim: pages leave memory so that others can come (mm/vmscan.c:
 // try_to_free_mem_cgroup_pages, shrink_folio_list).
 
@@ -87,7 +85,7 @@ func (r *reclaimer) evict(pfn uint32) bool {
 	drop := i.state&pageLazy != 0 && g.foresee == nil // a life ends when it ends without a limit
 	g.mu.Unlock()
 	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(pfn) {
-		g.keep(pfn)
+		r.keep(pfn)
 		return false
 	}
 	dirty := r.unmap(f, pfn, f.kind == frameAnon && !drop)
@@ -97,16 +95,14 @@ func (r *reclaimer) evict(pfn uint32) bool {
 	i.state &^= pageHeld
 	switch {
 	case i.state&pageGone != 0:
-		g.end(pfn, i)
-		r.task.frames.put(pfn)
+		r.end(pfn, i)
 	case i.at.space != nil: // mapped again meanwhile
 		g.policy.insert(pfn)
 		return false
 	case drop:
 		g.stats.Evictions++
 		g.stats.Dropped++
-		g.end(pfn, i)
-		r.task.frames.put(pfn)
+		r.end(pfn, i)
 	default:
 		g.leave(pfn, i, f.kind, dirty)
 	}
@@ -174,12 +170,24 @@ func (g *memory) takeSlot(pfn uint32) bool {
 }
 
 // keep puts a page aside that cannot leave.
-func (g *memory) keep(pfn uint32) {
+func (r *reclaimer) keep(pfn uint32) {
+	g := r.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
-	i.state = i.state&^pageHeld | pageAside
+	i.state &^= pageHeld
+	if i.state&pageGone != 0 {
+		r.end(pfn, i)
+		return
+	}
+	i.state |= pageAside
 	g.aside = append(g.aside, pfn)
+}
+
+// end gives back a page whose life ended while it was held. Precondition: g.mu.
+func (r *reclaimer) end(pfn uint32, i *pageInfo) {
+	r.group.end(pfn, i)
+	r.task.frames.put(pfn)
 }
 
 // unmap takes a page out of all page tables (mm/rmap.c:try_to_unmap_one): where
@@ -197,7 +205,7 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
 			continue
 		}
 		tab.lock(r.task)
-		if tab.ptes != nil && tab.huge != 0 { // TTU_SPLIT_HUGE_PMD
+		if tab.ptes != nil && tab.large() != 0 { // TTU_SPLIT_HUGE_PMD
 			at.space.split(r.task, tab, at.vpn&^(tab.pages()-1))
 		}
 		if e := tab.load(at.vpn); e&(pteP|pteNone) != 0 && ptePFN(e) == pfn && !tab.dead {
@@ -293,7 +301,7 @@ func (g *memory) clearAccessed(at mapping, pfn uint32) bool {
 
 func (g *memory) clearYoung(tab *table, vpn uint64, pfn uint32) bool {
 	young := tab.clearAccessed(vpn, pfn)
-	if atomic.LoadUint64(&tab.huge) == 0 {
+	if tab.large() == 0 {
 		return young
 	}
 	if young {

@@ -209,7 +209,7 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 			s.zapHugeTLB(g, tab, base, start, end)
 			return
 		}
-		if tab.huge != 0 {
+		if tab.large() != 0 {
 			if tab.holdsAll(base, start, end) {
 				gone[rssAnon] += s.zapHuge(g, tab, base)
 				return
@@ -275,12 +275,12 @@ func (t *Task) unmapFrame(s *Space, vpn uint64, f *frame, e uint64) {
 	if invariants && n < 0 {
 		broken("frame %d has %d mappings", pfn, n)
 	}
-	last := n == 0
+	free := n == 0 && f.kind == frameAnon
 	if g := s.machine.memory; g != nil {
-		last = g.unlink(pfn, s, vpn, e&pteD != 0)
+		free = g.unlink(pfn, s, vpn, e&pteD != 0)
 	}
-	if last && f.kind == frameAnon {
-		t.frames.release(pfn)
+	if free {
+		t.frames.put(pfn)
 	}
 }
 
@@ -297,11 +297,11 @@ func (s *Space) freeTables(g *gather, l vmaList, start, end uint64) {
 		around.ceiling = l[i].first()
 	}
 	n := int64(0)
-	s.table.prune(g.task, around, func(base uint64, level int) {
+	changed := s.table.prune(g.task, around, func(base uint64, level int) {
 		g.table(base, level)
 		n++
 	})
-	if n > 0 {
+	if changed {
 		s.machine.tables.Add(-n)
 		s.prune.Add(1)
 	}

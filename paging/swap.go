@@ -90,11 +90,14 @@ func (g *memory) unref(pfn uint32) (last bool) {
 	return i.unused()
 }
 
-// freeSlot gives up the copy of a page in swap (folio_free_swap).
+// freeSlot gives up the copy of a page in swap (folio_free_swap). A page that is being
+// evicted keeps it: there the folio is locked.
 func (g *memory) freeSlot(pfn uint32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.dropSlot(g.info(pfn))
+	if i := g.info(pfn); i.state&pageHeld == 0 {
+		g.dropSlot(i)
+	}
 }
 
 // copySwap adds an entry of swap for a page (swap_duplicate).
@@ -109,10 +112,10 @@ func (g *memory) copySwap(pfn uint32) {
 func (t *Task) zapSwap(pfn uint32) {
 	g := t.machine.memory
 	g.mu.Lock()
-	last := g.unref(pfn)
+	free := g.unref(pfn) && g.finish(pfn, g.info(pfn))
 	g.mu.Unlock()
-	if last {
-		t.frames.release(pfn)
+	if free {
+		t.frames.put(pfn)
 	}
 }
 
@@ -190,8 +193,8 @@ func (g *memory) setLazy(pfn uint32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
-	if i.state&pageKnown == 0 || i.refs != 0 {
-		return // its copy in swap has other owners
+	if i.state&pageKnown == 0 || i.refs != 0 || i.state&pageHeld != 0 {
+		return // its copy in swap has other owners; or it is on its way there, off the lists
 	}
 	g.dropSlot(i)
 	i.state = i.state&^pageDirty | pageLazy

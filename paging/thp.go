@@ -189,7 +189,7 @@ func (t *Task) freeHuge(head uint32) {
 // writable; any other is split, and the fault goes on with the small page. With
 // unshare the page only has to become the mapping's own. Precondition: tab.mu.
 func (t *Task) writeHuge(v *vma, tab *table, vpn uint64, unshare bool) (kind FaultKind, ok bool) {
-	e := atomic.LoadUint64(&tab.huge)
+	e := tab.large()
 	head := ptePFN(e)
 	if head == hugeZeroPFN || e&pteExclusive == 0 && !t.soleHuge(head) {
 		t.space.split(t, tab, vpn&^(tab.pages()-1))
@@ -249,7 +249,7 @@ func (s *Space) copyHuge(to *Space, src, dst *table, base uint64) int64 {
 // (madvise_free_huge_pmd, madvise_cold_or_pageout_pte_range). Precondition:
 // tab.mu.
 func (s *Space) ageHuge(g *gather, tab *table, base uint64, whole bool, bits uint64) (done bool) {
-	head := ptePFN(atomic.LoadUint64(&tab.huge))
+	head := ptePFN(tab.large())
 	if head == hugeZeroPFN || s.machine.frames.at(head).mapcount.Load() != 1 {
 		return true
 	}
@@ -266,7 +266,7 @@ func (s *Space) ageHuge(g *gather, tab *table, base uint64, whole bool, bits uin
 // splitPage makes small pages of a huge one that this table maps
 // (split_huge_page). Precondition: tab.mu.
 func (s *Space) splitPage(t *Task, tab *table, base uint64) {
-	head := ptePFN(atomic.LoadUint64(&tab.huge))
+	head := ptePFN(tab.large())
 	s.split(t, tab, base)
 	if head != hugeZeroPFN {
 		s.machine.frames.detachAll(head)
