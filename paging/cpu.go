@@ -25,7 +25,7 @@ type cpu struct {
 	applied uint64         // mu: queues carried out
 	queueMu sync.Mutex     // innermost lock
 	queue   []flushRequest // queueMu
-	_       [64]byte       // CPUs do not share cache lines
+	_       linePad
 }
 
 // numASIDs is the number of address spaces a CPU keeps entries of at a time

@@ -80,6 +80,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	for out >= outGrow {
 		if out == outBusy {
 			v.file.await(t)
+			t.counts(LockIMmap).Retries++
 		} else if out == outSteal {
 			t.steal(v, vpn)
 		} else if t.gup != 0 || !t.growStack(vpn<<pageShift) {
@@ -90,6 +91,9 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		v, kind, out, pages = t.attempt(vpn, a)
 	}
 	t.stats.faults[kind]++
+	if kind == Spurious {
+		t.counts(LockPageTable).LostRaces++
+	}
 	if t.machine.cfg.HighMem {
 		t.mapsHigh(kind, pages)
 	}
@@ -152,7 +156,7 @@ func (t *Task) attempt(vpn uint64, a Access) (v *vma, kind FaultKind, out Outcom
 		s.runlock(t)
 	case LockGlobal:
 		t.locks.acquire(rankFault)
-		s.faultMu.Lock()
+		t.counts(LockFault).took(&s.faultMu)
 		v, kind, out, pages = t.handle(vpn, a)
 		s.faultMu.Unlock()
 		t.locks.release(rankFault)
@@ -167,7 +171,7 @@ func (t *Task) attempt(vpn uint64, a Access) (v *vma, kind FaultKind, out Outcom
 func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 	s := t.space
 	major, refused, small := false, 0, 0
-	for ; ; t.stats.lostRaces++ {
+	for {
 		list := s.vmas.Load()
 		v, below := t.mapping(list, vpn)
 		switch {
@@ -175,6 +179,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			return nil, FaultSegv, outGrow, 0
 		case v == nil || !t.permits(v, a):
 			if !t.settled(list) {
+				t.again(LockMMapRead)
 				continue
 			}
 			if !t.machine.layout.canonical(vpn) {
@@ -198,6 +203,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			if kind, out, ok := t.hugetlbFault(list, v, vpn, a); ok {
 				return v, kind, out, 1
 			}
+			t.again(LockMMapRead)
 			continue
 		}
 		tab := t.leaf(vpn)
@@ -206,25 +212,25 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 				return v, kind, Minor, pages
 			}
 			small = 1
-			t.stats.lostRaces--
 			continue
 		}
 		if tab == nil || v.anon.Load() == nil && t.wantsAnon(v, a) {
 			if tab = t.prepare(list, v, vpn, a); tab == nil {
+				t.again(LockMMapRead)
 				continue
 			}
 		}
 		tab.lock(t)
 		e := tab.load(vpn)
-		switch {
-		case e&pteNone != 0 && v.accessible(): // permitted now, but the entry has yet to follow
+		if c, stale := t.stale(list, v, tab, vpn, e); stale {
 			tab.unlock(t)
-			t.settled(list)
+			t.again(c)
+			if e&pteNone != 0 {
+				t.settled(list)
+			}
 			continue
-		case tab.dead || s.vmas.Load() != list && s.list().at(vpn<<pageShift) != v || paged && v.indexOf(vpn, e) >= v.file.pages():
-			tab.unlock(t)
-			continue
-		case paged && v.file.busy.Load():
+		}
+		if paged && v.file.busy.Load() {
 			tab.unlock(t)
 			return v, 0, outBusy, 0
 		}
@@ -237,7 +243,6 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		switch {
 		case pages < 0:
 			if refused++; refused <= maxReclaimRetries && t.makeRoom(1, swapPFN(e)) {
-				t.stats.lostRaces-- // nobody was faster
 				continue
 			}
 			return v, FaultOOM, OOM, 0
@@ -246,6 +251,22 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		}
 		return v, kind, Minor, pages
 	}
+}
+
+// stale says whether what a fault has looked up is no longer so, now that the table is
+// locked, and at which lock that changes.
+func (t *Task) stale(list *vmaList, v *vma, tab *table, vpn, e uint64) (c LockClass, stale bool) {
+	s := t.space
+	switch {
+	case tab.dead:
+		return LockPageTable, true
+	case e&pteNone != 0 && v.accessible(), // permitted now, but the entry has yet to follow
+		s.vmas.Load() != list && s.list().at(vpn<<pageShift) != v:
+		return LockMMapRead, true
+	case v.file != nil && v.flags&vmSpecial == 0 && v.indexOf(vpn, e) >= v.file.pages():
+		return LockIMmap, true
+	}
+	return 0, false
 }
 
 // permits says whether a mapping allows the access: where entries cannot forbid

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"sync"
 	"sync/atomic"
 )
 
@@ -54,9 +53,11 @@ const (
 type framePool struct {
 	memory *memory // immutable: what is charged for them, nil without limit and swap
 	blocks blocks  // huge pages, see framehuge.go
-	mu     sync.Mutex
+	_      linePad
+	mu     countedMutex
 	free   []uint32 // mu: frames given back
 	next   uint32   // mu: first frame never used
+	_      linePad
 	chunks [maxChunks]atomic.Pointer[chunk]
 }
 

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"sync"
 	"sync/atomic"
 )
 
@@ -13,7 +12,7 @@ const maxHugePages = 1 << 20
 
 // hugePools are the pools, one for each size that the machine has (hstates).
 type hugePools struct {
-	mu    sync.Mutex // innermost; taken under table locks
+	mu    countedMutex // innermost; taken under table locks
 	pools []*hugePool
 	anyOf atomic.Bool // a mapping of hugetlb was made
 }
@@ -40,7 +39,7 @@ type HugeTLBStats struct {
 
 // usage is the state of the pools.
 func (h *hugePools) usage() []HugeTLBStats {
-	h.mu.Lock()
+	h.mu.Mutex.Lock() // looking is not counted
 	defer h.mu.Unlock()
 	var out []HugeTLBStats
 	for _, p := range h.pools {

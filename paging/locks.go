@@ -21,7 +21,7 @@ const (
 
 func (t *Task) lockCPU(c *cpu) {
 	t.locks.acquire(rankCPU)
-	c.mu.Lock()
+	t.counts(LockCPU).took(&c.mu)
 }
 
 func (t *Task) unlockCPU(c *cpu) {
@@ -33,7 +33,12 @@ func (t *Task) unlockCPU(c *cpu) {
 // tables.
 func (s *Space) lock(t *Task) {
 	t.locks.acquire(rankSpace)
-	s.mu.Lock()
+	n := t.counts(LockMMapWrite)
+	n.Acquired++
+	if !s.mu.TryLock() {
+		n.Contended++
+		s.mu.Lock()
+	}
 	s.holder = t
 }
 
@@ -45,7 +50,12 @@ func (s *Space) unlock(t *Task) {
 // rlock takes the mmap lock against changes.
 func (s *Space) rlock(t *Task) {
 	t.locks.acquire(rankSpace)
-	s.mu.RLock()
+	n := t.counts(LockMMapRead)
+	n.Acquired++
+	if !s.mu.TryRLock() {
+		n.Contended++
+		s.mu.RLock()
+	}
 }
 
 func (s *Space) runlock(t *Task) {
@@ -55,7 +65,7 @@ func (s *Space) runlock(t *Task) {
 
 func (tab *table) lock(t *Task) {
 	t.locks.acquire(rankTable)
-	tab.mu.Lock()
+	t.counts(LockPageTable).took(&tab.mu)
 }
 
 func (tab *table) unlock(t *Task) {
@@ -65,7 +75,7 @@ func (tab *table) unlock(t *Task) {
 
 func (tab *table) lockSecond(t *Task) {
 	t.locks.acquire(rankSecond)
-	tab.mu.Lock()
+	t.counts(LockPageTable).took(&tab.mu)
 }
 
 func (tab *table) unlockSecond(t *Task) {

@@ -35,6 +35,7 @@ type Machine struct {
 	tasks   map[*Task]struct{} // tasksMu
 	dead    taskStats          // tasksMu: of tasks that have ended
 
+	_          linePad
 	rss        rssCounter // of all spaces
 	tables     atomic.Int64
 	tablesHigh atomic.Int64
@@ -102,7 +103,8 @@ type Stats struct {
 	Flushes            [NumFlushCauses]FlushStats
 	TLB                TLBStats
 	Kernel             KernelStats
-	LostRaces          uint64 // faults that found the entry changed under the lock, or the mappings
+	LostRaces          uint64 // faults that began anew: see LockStats.Retries
+	Locks              [NumLockClasses]LockStats
 	Reclaim            ReclaimStats
 	Memory             uint64 // bytes the group is charged now
 	PeakMemory         uint64 // bytes: the most the group has been charged, 0 without limit and swap
@@ -130,7 +132,7 @@ func (m *Machine) Stats() Stats {
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize,
 		PeakCommitBytes: uint64(m.commit.high.Load()) << pageShift, CommitRefused: m.commit.refused.Load()}
-	s.Huge = all.huge
+	s.Huge, s.Locks = all.huge, m.lockStats(all.locks)
 	s.HugeBytes, s.PeakHugeBytes = uint64(m.hugeNow.Load())<<(m.layout.bits+pageShift), uint64(m.hugeHigh.Load())<<(m.layout.bits+pageShift)
 	s.HugeTLB = m.hugetlb.usage()
 	m.kernel.mu.Lock()
@@ -138,7 +140,7 @@ func (m *Machine) Stats() Stats {
 	m.kernel.mu.Unlock()
 	s.Kernel.KmapLocals = all.kmapLocals
 	if g := m.memory; g != nil {
-		g.mu.Lock()
+		g.mu.Mutex.Lock()
 		s.Reclaim, s.Memory, s.PeakMemory = g.stats, uint64(g.charged)<<pageShift, uint64(g.high)<<pageShift
 		g.mu.Unlock()
 	}
@@ -157,6 +159,7 @@ type taskStats struct {
 	faults       [NumFaultKinds]uint64
 	flushes      [NumFlushCauses]FlushStats
 	lostRaces    uint64
+	locks        [NumLockClasses]LockStats
 	lookups      [2]uint64 // of Task.Count; as those of TLBStats
 	kmapLocals   uint64
 	huge         HugeStats
@@ -171,6 +174,9 @@ func (s *taskStats) add(o *taskStats) {
 	}
 	s.kmapLocals += o.kmapLocals
 	s.huge.add(&o.huge)
+	for i := range s.locks {
+		s.locks[i].add(&o.locks[i])
+	}
 	for i := range s.faults {
 		s.faults[i] += o.faults[i]
 	}

@@ -3,7 +3,6 @@ package paging
 import (
 	"fmt"
 	"math"
-	"sync"
 )
 
 // Memory under a limit. A Machine with Config.Memory set charges pages to one
@@ -25,12 +24,12 @@ type memory struct {
 	limit int64 // pages, 0 = none
 	slots int64 // of swap, in pages
 
-	mu      sync.Mutex // innermost but for framePool.mu; taken under table locks
-	policy  policy     // mu
-	exact   bool       // immutable: the policy is told of every reference; those of the kernel never are
-	stack   UseStack   // immutable: of Config, or nil
-	batched bool       // immutable: reclaim in batches, with read-ahead of files and swap
-	pages   []pageInfo // mu: by frame number
+	mu      countedMutex // innermost but for framePool.mu; taken under table locks
+	policy  policy       // mu
+	exact   bool         // immutable: the policy is told of every reference; those of the kernel never are
+	stack   UseStack     // immutable: of Config, or nil
+	batched bool         // immutable: reclaim in batches, with read-ahead of files and swap
+	pages   []pageInfo   // mu: by frame number
 	shared  map[uint32][]place
 	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit

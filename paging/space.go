@@ -16,10 +16,14 @@ type Space struct {
 	// faultMu.
 	mu      sync.RWMutex
 	faultMu sync.Mutex
+	_       linePad
 
+	// What every fault reads, and hardly anybody writes.
 	vmas  atomic.Pointer[vmaList] // published by holders of mu
 	table *pageTable
 	prune atomic.Uint64 // changes after tables were freed or moved: remembered tables are stale
+	_     linePad
+
 	rss   rssCounter
 	users atomic.Int32 // tasks
 

@@ -39,7 +39,19 @@ func (e *engine) collect(fromSource []string) *result.Run {
 		Series:    e.timeline.series(),
 		Marks:     e.marks,
 		Warnings:  e.allWarnings(fromSource, &stats),
+		Timing:    result.Timing{Locks: lockNames(&stats)},
 	}
+}
+
+// lockNames are the counts of the classes of locks that were taken.
+func lockNames(s *paging.Stats) map[string]result.Locks {
+	out := map[string]result.Locks{}
+	for c, n := range s.Locks {
+		if n != (paging.LockStats{}) {
+			out[paging.LockClass(c).String()] = result.Locks(n)
+		}
+	}
+	return out
 }
 
 // living lists the living processes by id.

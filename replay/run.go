@@ -45,7 +45,8 @@ func (e *engine) end(src trace.Source, began time.Time) (*result.Run, error) {
 	if e.opts.Model.Memory > 0 {
 		order = "ordered"
 	}
-	run.Timing = result.Timing{Seconds: seconds, RefsPerSecond: float64(e.refs+e.unpicked.refs) / max(seconds, 1e-9), Workers: max(1, e.opts.Workers), Order: order}
+	run.Timing.Seconds, run.Timing.RefsPerSecond = seconds, float64(e.refs+e.unpicked.refs)/max(seconds, 1e-9)
+	run.Timing.Workers, run.Timing.Order = max(1, e.opts.Workers), order
 	return run, nil
 }
 

@@ -60,6 +60,9 @@ func Text(w io.Writer, run *result.Run) error {
 	if a.Syscalls.Compared > 0 || a.Segv > 0 {
 		row("agreement", agreed(a), "%s compared, %d differ; %s", plural(a.Syscalls.Compared, "call", "calls"), a.Syscalls.Mismatched, plural(a.Segv, "unexplained SIGSEGV", "unexplained SIGSEGVs"))
 	}
+	if all, taken := lockTotals(run.Timing.Locks); all.Acquired > 0 {
+		row("locks", SI(all.Acquired), "%s; %s contended, %s, %s", kindsLine(taken), Count(all.Contended), plural(all.LostRaces, "lost race", "lost races"), plural(all.Retries, "retry", "retries"))
+	}
 	row("speed", SI(uint64(run.Timing.RefsPerSecond))+" refs/s", "%.2f s, %s", run.Timing.Seconds, run.Timing.Order)
 	tw.Flush()
 	for line := range strings.Lines(b.String()) {
@@ -119,6 +122,19 @@ func reducedBy(k int) string {
 		return ""
 	}
 	return fmt.Sprintf(", reduced with K = %d", k)
+}
+
+// lockTotals adds up all classes, and says how often each was taken.
+func lockTotals(locks map[string]result.Locks) (all result.Locks, taken map[string]uint64) {
+	taken = map[string]uint64{}
+	for class, n := range locks {
+		all.Acquired += n.Acquired
+		all.Contended += n.Contended
+		all.LostRaces += n.LostRaces
+		all.Retries += n.Retries
+		taken[class] = n.Acquired
+	}
+	return all, taken
 }
 
 // kindsLine lists counts in one line, most first.

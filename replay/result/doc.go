@@ -35,6 +35,7 @@
 //	agreement.segv, agreement.syscalls.{compared,mismatched,by_call.NAME}
 //	processes[].{pid,command,faults,rss}, mappings[], series[], warnings[]
 //	run.{seconds,refs_per_second,workers,order}
+//	run.locks.CLASS.{acquired,contended,lost_races,retries}
 //
 // Values of this package are plain data without locks: share them freely once
 // the run is over, do not change them from two goroutines.

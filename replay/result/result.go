@@ -340,8 +340,17 @@ type Mark struct {
 
 // Timing is what was timed: it differs from run to run.
 type Timing struct {
-	Seconds       float64 `json:"seconds"`
-	RefsPerSecond float64 `json:"refs_per_second"`
-	Workers       int     `json:"workers"`
-	Order         string  `json:"order"` // serial, ordered, parallel
+	Seconds       float64          `json:"seconds"`
+	RefsPerSecond float64          `json:"refs_per_second"`
+	Workers       int              `json:"workers"`
+	Order         string           `json:"order"` // serial, ordered, parallel
+	Locks         map[string]Locks `json:"locks"` // of the model by class, those that were taken
+}
+
+// Locks counts what happened at the locks of a class; see paging.LockStats.
+type Locks struct {
+	Acquired  uint64 `json:"acquired"`
+	Contended uint64 `json:"contended"`
+	LostRaces uint64 `json:"lost_races"`
+	Retries   uint64 `json:"retries"`
 }
