@@ -282,6 +282,11 @@ func TestLackeyUnusualPrograms(t *testing.T) {
 	}
 }
 
+func TestLackeyChangesDirectory(t *testing.T) {
+	needLackey(t)
+	inAnotherDirectory(t, lackey)
+}
+
 // A shell with a pipeline: four processes, one after the other or at once.
 func TestLackeyShell(t *testing.T) {
 	needLackey(t)

@@ -221,6 +221,11 @@ func TestQEMUUnusualPrograms(t *testing.T) {
 	}
 }
 
+func TestQEMUChangesDirectory(t *testing.T) {
+	needQEMU(t)
+	inAnotherDirectory(t, qemu)
+}
+
 func TestQEMUExitStatus(t *testing.T) {
 	needQEMU(t)
 	if rec := record(t, qemu, Options{}, modes(t), "exit", "41"); rec.res.ExitCode != 41 || rec.res.Signal != 0 {

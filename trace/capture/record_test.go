@@ -142,6 +142,27 @@ func (rec recording) replayed(t *testing.T) *result.Run {
 	return run
 }
 
+// inAnotherDirectory records a program that changes its directory: the trace is
+// where it was asked for, and a file that is opened by a name relative to the new
+// directory has its whole name.
+func inAnotherDirectory(t *testing.T, tool Tool) {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := record(t, tool, Options{Reduce: 4}, modes(t), "chdir", dir)
+	if pages, _ := rec.contents(t).writtenTo("mmap", 100<<12); pages != 100 || rec.res.ExitCode != 0 {
+		t.Errorf("%d pages written, want 100; exit status %d", pages, rec.res.ExitCode)
+	}
+	for _, m := range rec.replayed(t).Mappings {
+		if m.Name == filepath.Join(dir, "mapped") && m.Minor == 100 {
+			return
+		}
+	}
+	t.Errorf("no mapping of %s/mapped with 100 faults", dir)
+}
+
 // contents is what a trace holds, as the tests look at it.
 type contents struct {
 	header    trace.Header

@@ -11,10 +11,12 @@
  *	close          close every descriptor, then like pages 100
  *	drop           give up root, then like pages 100
  *	daemon         fork twice; the last process does pages 100 after the others are gone
+ *	chdir DIR      go there, and write 100 pages of a shared mapping of DIR/mapped
  *	exec PROG ...  replace the image
  *	spin           write 300 pages over and over, for ever
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,16 @@ int main(int argc, char **argv)
 		if (write(fd[1], rest, sizeof(rest)) != sizeof(rest))
 			return 96;
 		return readv(fd[0], v, 2) == 100 ? 0 : 95;
+	}
+	if (!strcmp(mode, "chdir")) {
+		int fd = chdir(argv[2]) ? -1 : open("mapped", O_RDWR | O_CREAT, 0600);
+		if (fd < 0 || ftruncate(fd, 100 * PAGE))
+			return 92;
+		char *p = mmap(NULL, 100 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED)
+			return 91;
+		touch(p, 100);
+		return 0;
 	}
 	if (!strcmp(mode, "spin"))
 		for (char *p = fresh(300);;)
