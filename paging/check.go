@@ -273,7 +273,7 @@ func (c *checker) frames() error {
 		}
 		return nil
 	}
-	if err := note(p.free); err != nil {
+	if err := note(p.free.all()); err != nil {
 		return err
 	}
 	for _, head := range p.blocks.free {

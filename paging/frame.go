@@ -55,8 +55,8 @@ type framePool struct {
 	blocks blocks  // huge pages, see framehuge.go
 	_      linePad
 	mu     countedMutex
-	free   []uint32 // mu: frames given back
-	next   uint32   // mu: first frame never used
+	free   frameStack // mu: frames given back
+	next   uint32     // mu: first frame never used
 	_      linePad
 	chunks [maxChunks]atomic.Pointer[chunk]
 }
@@ -82,13 +82,11 @@ func (p *framePool) at(pfn uint32) *frame {
 func (p *framePool) take(dst []uint32, n int) []uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) == 0 {
+	if p.free.len() == 0 {
 		p.breakBlock()
 	}
-	if k := min(n, len(p.free)); k > 0 {
-		dst = append(dst, p.free[len(p.free)-k:]...)
-		p.free = p.free[:len(p.free)-k]
-		return dst
+	if p.free.len() > 0 {
+		return p.free.pop(dst, n)
 	}
 	for range n {
 		if !p.reach(p.next) {
@@ -114,7 +112,7 @@ func (p *framePool) reach(pfn uint32) bool {
 
 func (p *framePool) give(frames []uint32) {
 	p.mu.Lock()
-	p.free = append(p.free, frames...)
+	p.free.push(frames...)
 	p.mu.Unlock()
 }
 

@@ -70,7 +70,7 @@ func (p *framePool) detachAll(pfn uint32) {
 func (p *framePool) takeBlock() uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.blocks.free) == 0 && len(p.free) >= p.blocks.try {
+	if len(p.blocks.free) == 0 && p.free.len() >= p.blocks.try {
 		p.join()
 	}
 	if n := len(p.blocks.free); n > 0 {
@@ -100,7 +100,7 @@ func (p *framePool) newRun(shift uint) uint32 {
 	}
 	for ; p.next < head; p.next++ {
 		p.reach(p.next)
-		p.free = append(p.free, p.next)
+		p.free.push(p.next)
 	}
 	p.next += size
 	return head
@@ -115,26 +115,26 @@ func (p *framePool) breakBlock() {
 	head := p.blocks.free[n-1]
 	p.blocks.free = p.blocks.free[:n-1]
 	for i := range uint32(1) << p.blocks.shift {
-		p.free = append(p.free, head+i)
+		p.free.push(head + i)
 	}
 }
 
 // join looks for whole blocks among the free frames. Precondition: p.mu.
 func (p *framePool) join() {
-	slices.Sort(p.free)
-	size, rest := 1<<p.blocks.shift, p.free[:0]
-	for i := 0; i < len(p.free); {
-		head := p.free[i]
-		if int(head)%size == 0 && i+size <= len(p.free) && p.free[i+size-1] == head+uint32(size)-1 {
+	all, size := p.free.all(), 1<<p.blocks.shift
+	slices.Sort(all)
+	p.free = frameStack{}
+	for i := 0; i < len(all); {
+		head := all[i]
+		if int(head)%size == 0 && i+size <= len(all) && all[i+size-1] == head+uint32(size)-1 {
 			p.blocks.free = append(p.blocks.free, head)
 			i += size
 			continue
 		}
-		rest = append(rest, head)
+		p.free.push(head)
 		i++
 	}
-	p.free = rest
-	p.blocks.try = 2*len(rest) + 4*size
+	p.blocks.try = 2*p.free.len() + 4*size
 }
 
 // allocBlock returns the first of the frames of a new huge page of the kind, each

@@ -216,15 +216,22 @@ func (t *Task) pageOut(v *vma, start, end uint64) Errno {
 			vpn |= tableSize - 1 // no table maps less
 			continue
 		}
-		e := tab.load(vpn)
-		if e&(pteP|pteNone) == 0 || g.m.frames.at(ptePFN(e)).mapcount.Load() != 1 {
-			continue
-		}
-		if pfn := ptePFN(e); g.take(pfn) {
+		if pfn := t.alone(tab, vpn); pfn != 0 && g.take(pfn) {
 			r.evict(pfn)
 		}
 	}
 	return 0
+}
+
+// alone is the frame that an entry maps, if no other does, or 0.
+func (t *Task) alone(tab *table, vpn uint64) uint32 {
+	tab.lock(t)
+	defer tab.unlock(t)
+	e := tab.load(vpn)
+	if e&(pteP|pteNone) == 0 || t.machine.frames.at(ptePFN(e)).mapcount.Load() != 1 {
+		return 0
+	}
+	return ptePFN(e)
 }
 
 // take takes a resident page out of the policy's order and holds it; false says
