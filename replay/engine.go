@@ -259,7 +259,7 @@ func (e *engine) batch(b *trace.Batch, refs []trace.Ref) error {
 // Word is what package paging wants of a reference, for trace.WithWords: a source
 // that makes words saves the engine making them, and lets the goroutines that
 // decode ahead do it.
-func Word(r trace.Ref) uint64 {
+func Word(r *trace.Ref) uint64 {
 	ref, _ := paging.MakeRef(r.VPN, paging.Access(r.First), r.Reads, r.Writes, r.Execs)
 	return uint64(ref)
 }

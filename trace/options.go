@@ -10,7 +10,7 @@ type readerOptions struct {
 	selection Selection
 	verify    bool
 	client    *http.Client
-	word      func(Ref) uint64
+	word      func(*Ref) uint64
 }
 
 func newReaderOptions(opts []ReaderOption) readerOptions {
@@ -46,7 +46,7 @@ func WithSelection(s Selection) ReaderOption {
 // decide on the word: it is made once for all references of a symbol, and for one
 // whose counts are not part of the symbol from counts of 1. word must be safe for
 // concurrent use. Who looks at words only never waits for the references.
-func WithWords(word func(Ref) uint64) ReaderOption {
+func WithWords(word func(*Ref) uint64) ReaderOption {
 	return func(o *readerOptions) { o.word = word }
 }
 

@@ -26,7 +26,7 @@ type pipeline struct {
 }
 
 // newPipeline starts workers+1 goroutines, which end with close.
-func newPipeline(f feed, workers int, word func(Ref) uint64) (*pipeline, error) {
+func newPipeline(f feed, workers int, word func(*Ref) uint64) (*pipeline, error) {
 	decompressors := make([]*zstd.Decoder, workers)
 	for i := range decompressors {
 		var err error

@@ -99,7 +99,7 @@ func TestWorkers(t *testing.T) {
 }
 
 // word depends on all that a word may depend on.
-func word(r Ref) uint64 {
+func word(r *Ref) uint64 {
 	w := r.VPN<<8 | uint64(r.First)
 	for i, n := range []uint32{r.Reads, r.Writes, r.Execs} {
 		if n != 0 {
@@ -121,7 +121,7 @@ func takeWords(t *testing.T, all []Batch) {
 		sum := Sum{}
 		for k := range b.Refs {
 			sum.Add(&b.Refs[k])
-			if want := word(b.Refs[k]); b.Words[k] != want {
+			if want := word(&b.Refs[k]); b.Words[k] != want {
 				t.Fatalf("record %d: word %#x, want %#x", b.Seq+uint64(k), b.Words[k], want)
 			}
 		}

@@ -80,7 +80,7 @@ type serial struct {
 	b    block
 }
 
-func newSerial(f feed, word func(Ref) uint64) (*serial, error) {
+func newSerial(f feed, word func(*Ref) uint64) (*serial, error) {
 	zr, err := newDecompressor()
 	return &serial{feed: f, zr: zr, b: block{dec: blockDecoder{word: word}}}, err
 }

@@ -25,24 +25,25 @@ func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
 		}
 		n := int(tokens[at])
 		at++
-		if n >= numWide {
-			if n == tokenDefine {
-				if n = d.define(); n < 0 {
-					return i, "definition of a symbol"
-				}
-			} else {
-				if at >= len(tokens) {
-					return i, "token is missing"
-				}
-				n = numWide + (n-numWide)<<8 + int(tokens[at])
-				at++
+		switch {
+		case n == tokenDefine:
+			if n = d.define(&out[i]); n < 0 {
+				return i, "definition of a symbol"
 			}
-		}
-		if n >= len(d.symbols) {
-			return i, "symbol without definition"
+		case n >= numWide:
+			if at >= len(tokens) {
+				return i, "token is missing"
+			}
+			n = numWide + (n-numWide)<<8 + int(tokens[at])
+			at++
+			fallthrough
+		default:
+			if n >= len(d.symbols) {
+				return i, "symbol without definition"
+			}
+			out[i] = d.symbols[n].ref
 		}
 		s := &d.symbols[n]
-		out[i] = s.ref
 		if s.has != 0 {
 			w := decodeCounts(&out[i], s.has, counts)
 			if w < 0 {
@@ -94,54 +95,58 @@ func (d *blockDecoder) decodePlain(out []Ref, words []uint64, tokens []byte, sum
 	return n
 }
 
-// sample is a reference of the symbol, with counts of 1 where they are not part of
-// it.
-func (s *decSymbol) sample(has byte) Ref {
-	r := s.ref
-	if s.has != 0 {
-		r.Reads, r.Writes, r.Execs = uint32(has&1), uint32(has>>1&1), uint32(has>>2&1)
-	}
-	return r
-}
-
 // define reads the next definition and returns its number, or -1 when it is
-// damaged.
-func (d *blockDecoder) define() int {
+// damaged. out becomes the reference of the symbol. Both are written field by field
+// and none is copied: a wide load of what was just stored in parts would wait until
+// it has reached the cache.
+func (d *blockDecoder) define(out *Ref) int {
 	c := d.cols[colSymbols]
 	if len(c) < 1 || c[0]&^metaMask != 0 || c[0]&3 == 0 {
 		return -1
 	}
 	m := c[0]
-	s := decSymbol{ref: Ref{First: Access(m & 3)}}
-	if m&(metaReads<<(s.ref.First-1)) == 0 {
+	first := Access(m & 3)
+	if m&(metaReads<<(first-1)) == 0 {
 		return -1 // a first access that is not counted
-	}
-	has := m / metaReads & 7
-	if c = c[1:]; m&metaOpen != 0 {
-		s.has = has
-	} else if w := decodeCounts(&s.ref, has, c); w < 0 {
-		return -1
-	} else {
-		c = c[w:]
 	}
 	delta, w := binary.Uvarint(d.cols[colPages])
 	d.vpn += uint64(unzigzag(delta))
 	if w <= 0 || d.vpn > maxVPN {
 		return -1
 	}
-	s.ref.VPN = d.vpn
-	if d.word != nil {
-		s.word = d.word(s.sample(has))
+	out.VPN, out.First, out.Offset = d.vpn, first, 0
+	out.Reads, out.Writes, out.Execs = 0, 0, 0
+	has, open := m/metaReads&7, byte(0)
+	if c = c[1:]; m&metaOpen != 0 {
+		open = has
+	} else if w := decodeCounts(out, has, c); w < 0 {
+		return -1
+	} else {
+		c = c[w:]
 	}
 	d.cols[colSymbols], d.cols[colPages] = c, d.cols[colPages][w:]
 	n := d.defined % numSymbols
 	d.defined++
 	if n == len(d.symbols) {
-		d.symbols = append(d.symbols, s)
-	} else {
-		d.symbols[n] = s
+		d.symbols = append(d.symbols, decSymbol{})
+	}
+	s := &d.symbols[n]
+	s.ref.VPN, s.ref.First, s.ref.Offset, s.has = d.vpn, first, 0, open
+	s.ref.Reads, s.ref.Writes, s.ref.Execs = out.Reads, out.Writes, out.Execs
+	if d.word != nil {
+		s.word = d.wordOf(out, open)
 	}
 	return n
+}
+
+// wordOf is the word of a symbol's reference, with counts of 1 where they are not
+// part of it.
+func (d *blockDecoder) wordOf(r *Ref, open byte) uint64 {
+	if open == 0 {
+		return d.word(r)
+	}
+	one := Ref{VPN: r.VPN, First: r.First, Reads: uint32(open & 1), Writes: uint32(open >> 1 & 1), Execs: uint32(open >> 2 & 1)}
+	return d.word(&one)
 }
 
 // decodeCounts reads the counts that are there and returns how many bytes they
