@@ -24,7 +24,7 @@ type blockDecoder struct {
 	eventsOnly bool // references are passed over
 	cols       [numColumns][]byte
 
-	word    func(*Ref) uint64    // of a symbol; nil: no words
+	word    func(*Ref) uint64   // of a symbol; nil: no words
 	symbols []decSymbol         // at most numSymbols, by number
 	offsets [numContexts]uint16 // of the last reference to pages with this hash
 	defined int                 // symbols defined in the block
