@@ -99,10 +99,11 @@
 // no lock but its CPU's. A flush of another CPU is queued and looked at before
 // that CPU's next lookup, which comes to the same as an interrupt.
 //
-// A fault looks its mapping up without the mmap lock, and again once it has the
-// lock of the leaf table. Whoever changes mappings publishes the new list first
-// and visits the tables then; so either the fault sees the new list, or the
-// visit sees the fault's entry. Where the kernel makes a fault wait for the
+// A fault looks its mapping up without the mmap lock, and asks whether it is gone
+// once it has the lock of the leaf table. Whoever changes mappings publishes the new
+// list first, marks those that are gone, and visits the tables then; so either the
+// fault sees the mark, or the visit sees the fault's entry. A fault on one mapping
+// reads nothing that changes with the others. Where the kernel makes a fault wait for the
 // mmap lock - it would be refused, or finds an entry that a mprotect has yet to
 // reach - it waits here too. [LockMM] and [LockGlobal] are other designs, to
 // be measured against; what they count is the same.

@@ -29,11 +29,10 @@ package paging
 //	  permitted already                                       -> spurious
 //
 // The entry is decided on and changed under the lock of its leaf table. The
-// mapping is looked up without a lock before; once the table is locked the list
-// of mappings is compared: if the mapping has changed the fault begins anew.
-// Whoever changes mappings publishes the new list first and then visits the
-// entries under the table locks, so an entry made by the old list is always
-// seen. A fault takes the mmap lock, for reading, in three rare cases: to make a
+// mapping is looked up without a lock before; once the table is locked it says
+// whether it is gone: then the fault begins anew. Whoever changes mappings publishes
+// the new list, marks those that are gone, and then visits the entries under the
+// table locks, so an entry made by an old mapping is always seen. A fault takes the mmap lock, for reading, in three rare cases: to make a
 // page table, to give a mapping its anon_vma, and before it is refused, so that
 // a change under way (a MAP_FIXED mapping in place of another) is waited for
 // as Linux waits for it.
@@ -73,8 +72,8 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		before = t.peek(vpn)
 		maps = t.machine.mappings(before)
 	}
-	v, kind, out, pages := t.last, DemandZero, Minor, 1
-	if a != Write || !t.demandZero(vpn) {
+	v, kind, out, pages := t.demandZero(vpn, a), DemandZero, Minor, 1
+	if v == nil {
 		v, kind, out, pages = t.attempt(vpn, a)
 	}
 	for out >= outGrow {
@@ -124,26 +123,28 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 }
 
 // demandZero is the way through the tree that most faults take, without the
-// questions of the others: a write to an empty entry of an anonymous mapping, all of
-// which the task has met before. It says whether the fault was one, and is done.
-func (t *Task) demandZero(vpn uint64) bool {
-	s, v := t.space, t.last
-	list := s.vmas.Load()
+// questions of the others: a write to an empty entry of an anonymous mapping, where
+// the table and the anon_vma are there. If the fault is one, it is done, and the
+// mapping returned; else nil.
+func (t *Task) demandZero(vpn uint64, a Access) *vma {
+	s := t.space
+	v := t.last
+	if v == nil || vpn<<pageShift-v.start >= v.end-v.start || v.gone.Load() {
+		v, _ = t.mapping(s.vmas.Load(), vpn)
+	}
 	switch {
-	case v == nil || t.lastList != list || vpn<<pageShift-v.start >= v.end-v.start,
-		v.file != nil || v.flags&(vmWrite|vmHugeTLB|vmSpecial) != vmWrite || v.anon.Load() == nil,
+	case v == nil || a != Write || v.file != nil || v.flags&(vmWrite|vmHugeTLB|vmSpecial) != vmWrite || v.anon.Load() == nil,
 		t.near.key != vpn>>tableShift+1 || t.near.prune != s.prune.Load() || t.near.t.load(vpn) != 0,
 		t.machine.memory != nil || t.machine.cfg.Locking != LockPerTable || t.gup != 0:
-		return false
+		return nil
 	}
 	tab := t.near.t
 	tab.lock(t)
-	pages := 0
-	if !tab.dead && tab.large() == 0 && s.vmas.Load() == list && tab.load(vpn) == 0 {
-		pages = t.mapAnon(v, tab, vpn)
+	if tab.dead || tab.large() != 0 || v.gone.Load() || tab.load(vpn) != 0 || t.mapAnon(v, tab, vpn) < 0 {
+		v = nil
 	}
 	tab.unlock(t)
-	return pages > 0
+	return v
 }
 
 // attempt takes the lock of the locking design around handle.
@@ -178,7 +179,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		case below:
 			return nil, FaultSegv, outGrow, 0
 		case v == nil || !t.permits(v, a):
-			if !t.settled(list) {
+			if !t.settled(list) || v != nil && v.gone.Load() {
 				t.again(LockMMapRead)
 				continue
 			}
@@ -200,7 +201,7 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 			}
 		}
 		if v.flags&vmHugeTLB != 0 {
-			if kind, out, ok := t.hugetlbFault(list, v, vpn, a); ok {
+			if kind, out, ok := t.hugetlbFault(v, vpn, a); ok {
 				return v, kind, out, 1
 			}
 			t.again(LockMMapRead)
@@ -208,21 +209,21 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 		}
 		tab := t.leaf(vpn)
 		if tab == nil && small == 0 && t.wantsHuge(v, vpn) {
-			if kind, pages, ok := t.hugeFault(list, v, vpn, a); ok {
+			if kind, pages, ok := t.hugeFault(v, vpn, a); ok {
 				return v, kind, Minor, pages
 			}
 			small = 1
 			continue
 		}
 		if tab == nil || v.anon.Load() == nil && t.wantsAnon(v, a) {
-			if tab = t.prepare(list, v, vpn, a); tab == nil {
+			if tab = t.prepare(v, vpn, a); tab == nil {
 				t.again(LockMMapRead)
 				continue
 			}
 		}
 		tab.lock(t)
 		e := tab.load(vpn)
-		if c, stale := t.stale(list, v, tab, vpn, e); stale {
+		if c, stale := t.stale(v, tab, vpn, e); stale {
 			tab.unlock(t)
 			t.again(c)
 			if e&pteNone != 0 {
@@ -255,13 +256,12 @@ func (t *Task) handle(vpn uint64, a Access) (*vma, FaultKind, Outcome, int) {
 
 // stale says whether what a fault has looked up is no longer so, now that the table is
 // locked, and at which lock that changes.
-func (t *Task) stale(list *vmaList, v *vma, tab *table, vpn, e uint64) (c LockClass, stale bool) {
-	s := t.space
+func (t *Task) stale(v *vma, tab *table, vpn, e uint64) (c LockClass, stale bool) {
 	switch {
 	case tab.dead:
 		return LockPageTable, true
 	case e&pteNone != 0 && v.accessible(), // permitted now, but the entry has yet to follow
-		s.vmas.Load() != list && s.list().at(vpn<<pageShift) != v:
+		v.gone.Load():
 		return LockMMapRead, true
 	case v.file != nil && v.flags&vmSpecial == 0 && v.indexOf(vpn, e) >= v.file.pages():
 		return LockIMmap, true
@@ -285,7 +285,7 @@ func (t *Task) permits(v *vma, a Access) bool {
 // next one above may grow down to it.
 func (t *Task) mapping(list *vmaList, vpn uint64) (v *vma, below bool) {
 	addr := vpn << pageShift
-	if v = t.last; v != nil && addr >= v.start && addr < v.end && t.lastList == list {
+	if v = t.last; v != nil && addr-v.start < v.end-v.start && !v.gone.Load() {
 		return v, false
 	}
 	i := list.find(addr)
@@ -295,7 +295,7 @@ func (t *Task) mapping(list *vmaList, vpn uint64) (v *vma, below bool) {
 	if v = (*list)[i]; v.start > addr {
 		return nil, v.flags&vmGrowsDown != 0
 	}
-	t.last, t.lastList = v, list
+	t.last = v
 	return v, false
 }
 
@@ -314,14 +314,14 @@ func (t *Task) settled(list *vmaList) bool {
 // prepare makes what a fault needs beside the entry: the leaf table, and for a
 // private page the anon_vma of its mapping (mm/rmap.c:__anon_vma_prepare). It
 // returns nil if the mapping is no longer current.
-func (t *Task) prepare(list *vmaList, v *vma, vpn uint64, a Access) *table {
+func (t *Task) prepare(v *vma, vpn uint64, a Access) *table {
 	s := t.space
 	if t.machine.cfg.Locking != LockMM {
 		s.rlock(t)
 		defer s.runlock(t)
 	}
 	now := s.list()
-	if s.vmas.Load() != list && now.at(vpn<<pageShift) != v {
+	if v.gone.Load() {
 		return nil
 	}
 	if v.anon.Load() == nil && t.wantsAnon(v, a) {

@@ -178,14 +178,14 @@ const outSteal = outBusy + 1
 
 // hugetlbFault is hugetlb_fault. ok is false when the mapping is no longer
 // current.
-func (t *Task) hugetlbFault(list *vmaList, v *vma, vpn uint64, a Access) (kind FaultKind, out Outcome, ok bool) {
+func (t *Task) hugetlbFault(v *vma, vpn uint64, a Access) (kind FaultKind, out Outcome, ok bool) {
 	s, m := t.space, t.machine
 	if m.cfg.Locking != LockMM {
 		s.rlock(t)
 		defer s.runlock(t)
 	}
 	now := s.list()
-	if s.vmas.Load() != list && now.at(vpn<<pageShift) != v {
+	if v.gone.Load() {
 		return 0, 0, false
 	}
 	tab, grown := s.table.makeLarge(vpn, v.huge.pool.shift)

@@ -35,12 +35,12 @@ func (t *Task) Chosen(vpn uint64) bool {
 // mappingAt returns the mapping of a page, nil for none.
 func (t *Task) mappingAt(vpn uint64) *vma {
 	addr, list := vpn<<pageShift, t.space.vmas.Load()
-	if v := t.last; v != nil && addr >= v.start && addr < v.end && t.lastList == list {
+	if v := t.last; v != nil && addr >= v.start && addr < v.end && !v.gone.Load() {
 		return v
 	}
 	v := list.at(addr)
 	if v != nil {
-		t.last, t.lastList = v, list
+		t.last = v
 	}
 	return v
 }

@@ -19,7 +19,7 @@ func TestPadding(t *testing.T) {
 		what           string
 		before, behind uintptr
 	}{
-		{"Space.vmas after the locks", unsafe.Offsetof(s.faultMu) + unsafe.Sizeof(s.faultMu), unsafe.Offsetof(s.vmas)},
+		{"Space.table after vmas", unsafe.Offsetof(s.vmas) + unsafe.Sizeof(s.vmas), unsafe.Offsetof(s.table)},
 		{"Space.rss after prune", unsafe.Offsetof(s.prune) + unsafe.Sizeof(s.prune), unsafe.Offsetof(s.rss)},
 		{"framePool.mu after blocks", unsafe.Offsetof(p.blocks) + unsafe.Sizeof(p.blocks), unsafe.Offsetof(p.mu)},
 		{"framePool.chunks after next", unsafe.Offsetof(p.next) + unsafe.Sizeof(p.next), unsafe.Offsetof(p.chunks)},

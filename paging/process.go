@@ -177,7 +177,7 @@ func (t *Task) siblings() []*Task {
 
 // forget drops what the task remembers of its address space.
 func (t *Task) forget() {
-	t.last, t.lastList = nil, nil
+	t.last = nil
 	t.near = nearTable{}
 }
 

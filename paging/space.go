@@ -16,10 +16,10 @@ type Space struct {
 	// faultMu.
 	mu      sync.RWMutex
 	faultMu sync.Mutex
+	vmas    atomic.Pointer[vmaList] // published by holders of mu
 	_       linePad
 
 	// What every fault reads, and hardly anybody writes.
-	vmas  atomic.Pointer[vmaList] // published by holders of mu
 	table *pageTable
 	prune atomic.Uint64 // changes after tables were freed or moved: remembered tables are stale
 	_     linePad
@@ -158,7 +158,14 @@ func (s *Space) publishOver(old, l vmaList) {
 // is held for writing.
 func (s *Space) hide(l vmaList) {
 	s.mustLock()
+	old := s.list()
 	s.vmas.Store(&l)
+	old.notIn(l, func(v *vma) { v.gone.Store(true) })
+	l.notIn(old, func(v *vma) { // nearly all of them are new
+		if v.gone.Load() {
+			v.gone.Store(false)
+		}
+	})
 	s.splitEdges(l)
 }
 

@@ -9,28 +9,27 @@ import (
 // different tasks may run at once. Tasks that run at once on one CPU take
 // turns, a batch of references each.
 type Task struct {
-	machine  *Machine
-	space    *Space
-	proc     *process
-	pid      uint32
-	tid      uint32
-	onCPU    int
-	frames   frameCache
-	stats    taskStats
-	last     *vma      // the mapping of the last fault
-	lastList *vmaList  // and the list it is of
-	end      uint64    // pages of user addresses
-	gup      gupFlags  // of the fault at hand, 0 for one of the program
-	faulted  bool      // a fault was counted since used was called last
-	actor    *Task     // for whom this task acts on another's address space, nil = itself
-	info     FaultInfo // of the last fault, for the observer
-	near     nearTable
-	running  bool          // inside Run
-	made     [numRSS]int64 // pages made resident inside Run, see charge
-	queue    *useQueue     // uses that an exact policy has yet to be told of; nil = none ever
-	places   []mapping     // of the page evicted last, to be used again
-	stack    uint64        // its kernel stack, see kernelmap.go
-	locks    lockTrace     // held, in builds with invariants
+	machine *Machine
+	space   *Space
+	proc    *process
+	pid     uint32
+	tid     uint32
+	onCPU   int
+	frames  frameCache
+	stats   taskStats
+	last    *vma      // the mapping of the last fault
+	end     uint64    // pages of user addresses
+	gup     gupFlags  // of the fault at hand, 0 for one of the program
+	faulted bool      // a fault was counted since used was called last
+	actor   *Task     // for whom this task acts on another's address space, nil = itself
+	info    FaultInfo // of the last fault, for the observer
+	near    nearTable
+	running bool          // inside Run
+	made    [numRSS]int64 // pages made resident inside Run, see charge
+	queue   *useQueue     // uses that an exact policy has yet to be told of; nil = none ever
+	places  []mapping     // of the page evicted last, to be used again
+	stack   uint64        // its kernel stack, see kernelmap.go
+	locks   lockTrace     // held, in builds with invariants
 }
 
 // process is what the threads of a process share beside the address space.

@@ -109,7 +109,7 @@ func (t *Task) wantsHuge(v *vma, vpn uint64) bool {
 
 // hugeFault is do_huge_pmd_anonymous_page. ok is false when the fault is to go on
 // with a small page.
-func (t *Task) hugeFault(list *vmaList, v *vma, vpn uint64, a Access) (kind FaultKind, pages int, ok bool) {
+func (t *Task) hugeFault(v *vma, vpn uint64, a Access) (kind FaultKind, pages int, ok bool) {
 	s, m := t.space, t.machine
 	if m.cfg.Locking != LockMM {
 		s.rlock(t)
@@ -117,7 +117,7 @@ func (t *Task) hugeFault(list *vmaList, v *vma, vpn uint64, a Access) (kind Faul
 	}
 	now, size := s.list(), m.layout.hugePages()
 	base := vpn &^ (size - 1)
-	if s.vmas.Load() != list && now.at(vpn<<pageShift) != v || s.table.find(vpn) != nil {
+	if v.gone.Load() || s.table.find(vpn) != nil {
 		return 0, 0, false
 	}
 	if v.anon.Load() == nil {

@@ -43,9 +43,10 @@ const (
 func protFlags(p Prot) vmaFlags { return vmaFlags(p & protRWX) }
 
 // vma is a mapping [start, end) of equal flags and backing. It does not change
-// once it is published, but for anon: a change makes new ones and publishes a
-// new list, so whoever holds an old list sees an old but consistent address
-// space.
+// once it is published, but for anon and gone: a change makes new ones and publishes
+// a new list, so whoever holds an old list sees an old but consistent address
+// space. Who holds a mapping sees by gone whether it is current, without reading the
+// list that changes with every other mapping (as by vm_area_struct.detached).
 type vma struct {
 	start, end uint64 // bytes
 	flags      vmaFlags
@@ -53,6 +54,8 @@ type vma struct {
 	file       *File    // nil for private anonymous memory
 	huge       *hugeVMA // of hugetlb, else nil
 	name       string   // "[heap]", "[stack]", ... "" = by file, or [anon]
+
+	gone atomic.Bool // not in the list of its address space any more; set after the list is published
 
 	// anon is the anon_vma: nil until the mapping is about to get its first
 	// anonymous page, then set once, under Space.mu (held for reading is
@@ -135,6 +138,19 @@ func (v *vma) gapStart() uint64 {
 // vmaList is an address space's mappings, in order of address. A list does not
 // change once it is published.
 type vmaList []*vma
+
+// notIn calls f for each mapping that is not in another list.
+func (l vmaList) notIn(other vmaList, f func(v *vma)) {
+	k := 0
+	for _, v := range l {
+		for k < len(other) && other[k].start < v.start {
+			k++
+		}
+		if k == len(other) || other[k] != v {
+			f(v)
+		}
+	}
+}
 
 // find returns the position of the first mapping that ends above addr.
 func (l vmaList) find(addr uint64) int {
