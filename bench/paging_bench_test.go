@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -198,64 +197,5 @@ func BenchmarkCopyOnWrite(b *testing.B) {
 		child.ExitGroup()
 	}
 	b.StopTimer()
-	perRef(b, pages, "fault")
-}
-
-// BenchmarkFaultScaling lets goroutines fault anonymous pages into one address
-// space, each on a CPU of its own: in regions of their own, or in one region
-// by turns (page i belongs to goroutine i mod n).
-func BenchmarkFaultScaling(b *testing.B) {
-	const pages = 1 << 16 // in all, whatever the number of goroutines
-	for _, locking := range []paging.Locking{paging.LockPerTable, paging.LockMM, paging.LockGlobal} {
-		for _, layout := range []string{"disjoint", "interleaved"} {
-			for _, n := range []int{1, 2} {
-				b.Run(fmt.Sprintf("locking=%v/layout=%s/goroutines=%d", locking, layout, n), func(b *testing.B) {
-					scale(b, locking, layout == "interleaved", n, pages)
-				})
-			}
-		}
-	}
-}
-
-func scale(b *testing.B, locking paging.Locking, interleaved bool, n, pages int) {
-	c := paging.DefaultConfig()
-	c.Locking = locking
-	m, err := paging.New(c)
-	if err != nil {
-		b.Fatal(err)
-	}
-	main := m.NewProcess(1, 1, 0)
-	tasks := []*paging.Task{main}
-	for i := 1; i < n; i++ {
-		tasks = append(tasks, main.Clone(uint32(i+1), i))
-	}
-	orders := make([][]int, n)
-	for p := range pages {
-		who := p * n / pages
-		if interleaved {
-			who = p % n
-		}
-		orders[who] = append(orders[who], p)
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		first := region(b, main, pages, paging.MmapArgs{Prot: protRW, Flags: anonymous})
-		done := make(chan struct{})
-		for i, t := range tasks {
-			go func() {
-				run(b, t, touches(first, orders[i], paging.Write))
-				done <- struct{}{}
-			}()
-		}
-		for range tasks {
-			<-done
-		}
-		main.Munmap(first<<pageShift, uint64(pages)<<pageShift)
-	}
-	b.StopTimer()
-	if s := m.Stats(); s.Minor != uint64(pages)*uint64(b.N) {
-		b.Fatalf("%d faults, want %d", s.Minor, pages*b.N)
-	}
 	perRef(b, pages, "fault")
 }
