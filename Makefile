@@ -35,7 +35,7 @@ fuzz:
 # make bench OUT=new.txt; then: make benchstat OLD=old.txt NEW=new.txt
 OUT ?= bench.txt
 bench:
-	go test -run '^$$' -bench . -count 6 ./bench/ | tee $(OUT)
+	go test -run '^$$' -bench . -count 6 ./bench/... | tee $(OUT)
 benchstat:
 	$(BENCHSTAT) $(OLD) $(NEW)
 

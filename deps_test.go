@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"replay":        {"trace", "paging", "replay/result"},
 	"report":        {"replay/result"},
 	"bench":         {"trace", "trace/synth", "trace/reduce", "paging", "replay", "replay/result", "report"},
+	"bench/rivals":  {},
 	"cmd/vmtrace": {"trace", "trace/capture", "trace/convert", "trace/synth", "trace/reduce", "paging",
 		"replay", "replay/result", "replay/curve", "report"},
 }

@@ -12,6 +12,7 @@ const (
 	anonymous  = paging.MapFlags(0x22) // MAP_PRIVATE | MAP_ANONYMOUS
 	sharedAnon = paging.MapFlags(0x21) // MAP_SHARED | MAP_ANONYMOUS
 	private    = paging.MapFlags(0x02)
+	shared     = paging.MapFlags(0x01)
 	pageShift  = 12
 )
 
@@ -77,6 +78,14 @@ func zipf(n, pages int) []int {
 	return order
 }
 
+// real is the page runs of a bundled trace.
+func real(b *testing.B, name string) (order []int) {
+	for _, p := range PagesOf(b, "../traces/"+name+".vmt").Page {
+		order = append(order, int(p))
+	}
+	return order
+}
+
 func run(b *testing.B, t *paging.Task, refs []paging.Ref) {
 	if n, out := t.Run(refs); n != len(refs) || out.Fatal() {
 		b.Fatalf("reference %d of %d: %v", n, len(refs), out)
@@ -95,6 +104,8 @@ func BenchmarkPresent(b *testing.B) {
 		{"sequential", func() []int { return sequence(pages) }},
 		{"uniform", func() []int { return uniform(1<<20, pages) }},
 		{"zipf", func() []int { return zipf(1<<20, pages) }},
+		{"gzip", func() []int { return real(b, "gzip") }},
+		{"perl", func() []int { return real(b, "perl") }},
 	} {
 		b.Run("order="+c.order, func(b *testing.B) {
 			t := newTask(b)
@@ -124,78 +135,4 @@ func perRef(b *testing.B, n int, unit string) {
 	total := float64(n) * float64(b.N)
 	b.ReportMetric(total/b.Elapsed().Seconds(), unit+"s/s")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/total, "ns/"+unit)
-}
-
-// BenchmarkFault measures page faults by kind, on one core: each iteration
-// faults in every page of a region once.
-func BenchmarkFault(b *testing.B) {
-	const pages = 1 << 16
-	seq := sequence(pages)
-	for _, c := range []struct {
-		kind   string
-		faults uint64 // expected per iteration
-		round  func(b *testing.B, t *paging.Task, f *paging.File)
-	}{
-		{"anon-write", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
-			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: anonymous}, seq, paging.Write)
-		}},
-		{"anon-read", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
-			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: anonymous}, seq, paging.Read)
-		}},
-		{"file-read", pages / 16, func(b *testing.B, t *paging.Task, f *paging.File) {
-			// aligned, so that every fault-around window is whole
-			mapTouchUnmap(b, t, paging.MmapArgs{Addr: 1 << 32, Prot: protRW, Flags: private, File: f}, seq, paging.Read)
-		}},
-		{"file-cow", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
-			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: private, File: f}, seq, paging.Write)
-		}},
-		{"shmem", pages, func(b *testing.B, t *paging.Task, f *paging.File) {
-			mapTouchUnmap(b, t, paging.MmapArgs{Prot: protRW, Flags: sharedAnon}, seq, paging.Write)
-		}},
-	} {
-		b.Run("kind="+c.kind, func(b *testing.B) {
-			t := newTask(b)
-			f := t.Machine().File(1, 1, pages<<pageShift, "data")
-			c.round(b, t, f)
-			if minor, major := t.Faults(); minor != c.faults || major != 0 {
-				b.Fatalf("%d minor, %d major faults, want %d minor", minor, major, c.faults)
-			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			for range b.N {
-				c.round(b, t, f)
-			}
-			b.StopTimer()
-			perRef(b, int(c.faults), "fault")
-		})
-	}
-}
-
-func mapTouchUnmap(b *testing.B, t *paging.Task, a paging.MmapArgs, order []int, access paging.Access) {
-	first := region(b, t, len(order), a)
-	run(b, t, touches(first, order, access))
-	if errno := t.Munmap(first<<pageShift, uint64(len(order))<<pageShift); errno != 0 {
-		b.Fatal(errno)
-	}
-}
-
-// BenchmarkCopyOnWrite forks and writes every page in the child.
-func BenchmarkCopyOnWrite(b *testing.B) {
-	const pages = 1 << 14
-	t := newTask(b)
-	first := region(b, t, pages, paging.MmapArgs{Prot: protRW, Flags: anonymous})
-	refs := touches(first, sequence(pages), paging.Write)
-	run(b, t, refs)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		child := t.Fork(uint32(i+2), uint32(i+2), 1)
-		run(b, child, refs)
-		if minor, _ := child.Faults(); minor != pages {
-			b.Fatalf("%d faults in the child for %d pages", minor, pages)
-		}
-		child.ExitGroup()
-	}
-	b.StopTimer()
-	perRef(b, pages, "fault")
 }

@@ -23,13 +23,17 @@ type input struct {
 	refs, accesses uint64
 }
 
-// inputs are the bundled real traces and two generated ones.
+// inputs are the bundled real traces, one more that VMTRACE_BENCH names, and two
+// generated ones.
 func inputs(b *testing.B) []input {
 	b.Helper()
 	var out []input
 	paths, err := filepath.Glob("../traces/*.vmt")
 	if err != nil || len(paths) == 0 {
 		b.Fatalf("no bundled traces: %v", err)
+	}
+	if more := os.Getenv("VMTRACE_BENCH"); more != "" {
+		paths = append(paths, more)
 	}
 	for _, p := range paths {
 		data, err := os.ReadFile(p)
@@ -95,27 +99,47 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkReplay is the main job from bytes to a result: decode, model with
-// default TLB, time line and per-mapping totals.
+// replayed is the main job from bytes to a result: decode, model with default TLB,
+// time line and per-mapping totals.
+func (in *input) replayed(b *testing.B, workers int) {
+	src, err := trace.NewReader(bytes.NewReader(in.data), trace.WithWorkers(workers), trace.WithWords(replay.Word))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer src.Close()
+	run, err := replay.Run(context.Background(), src, replay.Options{Model: paging.DefaultConfig(), Workers: workers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if run.Trace.Accesses != in.accesses {
+		b.Fatalf("%d accesses, want %d", run.Trace.Accesses, in.accesses)
+	}
+}
+
+// BenchmarkReplay is the main job with one worker.
 func BenchmarkReplay(b *testing.B) {
 	for _, in := range inputs(b) {
 		b.Run("trace="+in.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
-				src, err := trace.NewReader(bytes.NewReader(in.data), trace.WithWords(replay.Word))
-				if err != nil {
-					b.Fatal(err)
-				}
-				run, err := replay.Run(context.Background(), src, replay.Options{Model: paging.DefaultConfig()})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if run.Trace.Accesses != in.accesses {
-					b.Fatalf("%d accesses, want %d", run.Trace.Accesses, in.accesses)
-				}
-				src.Close()
+				in.replayed(b, 1)
 			}
 			rates(b, in)
+		})
+	}
+}
+
+// BenchmarkReplayBeside is the main job beside the half of it that only decodes, and
+// with two workers beside one.
+func BenchmarkReplayBeside(b *testing.B) {
+	for _, in := range inputs(b) {
+		n := int(in.refs)
+		one := Timed(n, func() { in.replayed(b, 1) })
+		b.Run("trace="+in.name+"/other=decode", func(b *testing.B) {
+			Pair(b, "ref", "decode", one, Timed(n, func() { decodeAll(b, in.data) }))
+		})
+		b.Run("trace="+in.name+"/other=one-worker", func(b *testing.B) {
+			Pair(b, "ref", "one-worker", Timed(n, func() { in.replayed(b, 2) }), one)
 		})
 	}
 }

@@ -85,7 +85,7 @@ func (f *File) end(t *Task) {
 func (f *File) await(t *Task) {
 	t.locks.acquire(rankFile)
 	t.counts(LockIMmap).took(&f.mu)
-	f.mu.Unlock() //lint:ignore SA2001 only the waiting is wanted
+	f.mu.Unlock() // only the waiting is wanted
 	t.locks.release(rankFile)
 }
 
