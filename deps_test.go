@@ -24,12 +24,13 @@ var mayImport = map[string][]string{
 	"paging":        {},
 	"replay/result": {},
 	"replay/curve":  {"trace", "paging", "replay", "replay/result"},
+	"replay/scale":  {"trace", "paging", "replay", "replay/result"},
 	"replay":        {"trace", "paging", "replay/result"},
 	"report":        {"replay/result"},
 	"bench":         {"trace", "trace/synth", "trace/reduce", "paging", "replay", "replay/result", "report"},
 	"bench/rivals":  {},
 	"cmd/vmtrace": {"trace", "trace/capture", "trace/convert", "trace/synth", "trace/reduce", "paging",
-		"replay", "replay/result", "replay/curve", "report"},
+		"replay", "replay/result", "replay/curve", "replay/scale", "report"},
 }
 
 // onlyIn keeps third-party code at one place each.

@@ -268,6 +268,7 @@ func (e *engine) syscall(tid uint32, s trace.Syscall) error {
 	key := callKey{s.ABI, s.Nr}
 	if c, ok := calls[key]; ok {
 		e.agree.compare(c.name, s.Args[:c.args], c.apply(e, th, &s), s.Ret)
+		e.work(th, c.name, s.Args[0])
 		return nil
 	}
 	e.agree.ignore(trace.SyscallName(s.ABI, s.Nr))

@@ -51,6 +51,20 @@ func DefaultCosts() Costs {
 	return c
 }
 
+// Name says where the table came from.
+func (c *Costs) Name() string { return c.name }
+
+// NS is what something costs, by a name of the built-in table; 0 for others.
+func (c *Costs) NS(what string) float64 { return c.ns[what] }
+
+// OrDefault is the built-in table in place of no table.
+func (c Costs) OrDefault() Costs {
+	if c.ns == nil {
+		return DefaultCosts()
+	}
+	return c
+}
+
 // ParseCosts reads a table in the form of costs.json. What it does not name costs
 // what the built-in table says. name says in results where it came from. An error
 // tells what is wrong: JSON, a name that the built-in table does not have, or a

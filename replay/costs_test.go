@@ -65,7 +65,7 @@ func TestCostErrors(t *testing.T) {
 		``:                               "EOF",
 		`{"costs": [], "speed": 1}`:      "speed",
 		`{"costs": []} {}`:               "more than one",
-		`{"costs": [{"what": "walks"}]}`: `row 1: "walks" is unknown; there are: disk_read fault.cow_copy`,
+		`{"costs": [{"what": "walks"}]}`: `row 1: "walks" is unknown; there are: access call.map disk_read fault.cow_copy`,
 		`{"costs": [{"what": "disk_read", "ns": -1}]}`:     "must be 0 to an hour",
 		`{"costs": [{"what": "disk_read", "ns": 3.7e12}]}`: "must be 0 to an hour",
 	} {

@@ -26,6 +26,7 @@ type Options struct {
 	Sample       *Sample           // replay only a share of the pages, which stands for all; nil = all of them. Memory and swap are taken as given: scale them
 	Pace         func(out, in int) // called before each batch of a sample: so many of its references are left out, so many are not; nil = nobody
 	Explain      func(Step)        // called for every fault, in order; slows the replay down; nil = none
+	Work         func(Work)        // called for every fault and every call of the model, in order; slows the replay down; nil = none
 	Frames       *Frames           // watches what stands in the frames, for textbook tables; slows the replay down; nil = nobody
 	Progress     func(Progress)    // called now and then from the goroutine of Run; nil = none
 }
@@ -113,9 +114,7 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	if opts.Buckets <= 0 {
 		opts.Buckets = defaultBuckets
 	}
-	if opts.Costs.ns == nil {
-		opts.Costs = DefaultCosts()
-	}
+	opts.Costs = opts.Costs.OrDefault()
 	e := &engine{
 		opts:     opts,
 		costs:    opts.Costs,
@@ -290,7 +289,9 @@ func (e *engine) room() uint64 {
 
 // single says that references are performed one by one, so that a fault can be told
 // by the number of its record.
-func (e *engine) single() bool { return e.opts.Explain != nil || e.opts.Frames != nil }
+func (e *engine) single() bool {
+	return e.opts.Explain != nil || e.opts.Frames != nil || e.opts.Work != nil
+}
 
 // fill packs references into the chunk until it is full or there is no more room.
 func (e *engine) fill(refs []trace.Ref, room uint64) (chunk []paging.Ref, s trace.Sum, bad bool) {
@@ -345,6 +346,7 @@ func (e *engine) runChunk(th *thread, chunk []paging.Ref, refs []trace.Ref, all 
 		e.refs += uint64(n)
 		e.records += uint64(n)
 		e.accesses += all.Accesses()
+		th.accesses += all.Accesses()
 		if out.Fatal() {
 			r := &refs[done-1]
 			e.accesses += r.Accesses()

@@ -15,6 +15,8 @@ type thread struct {
 	task *paging.Task
 	proc *process
 	refs uint64 // performed
+
+	accesses uint64 // performed
 }
 
 // process is one process of the trace, living or gone.
@@ -145,6 +147,7 @@ func (e *engine) process(tid uint32, p trace.Process) error {
 	}
 	switch p.Op {
 	case trace.OpFork, trace.OpVFork:
+		e.work(th, "fork", 0)
 		return e.fork(th, p)
 	case trace.OpClone:
 		if err := e.vacantThread(p.Tid); err != nil {

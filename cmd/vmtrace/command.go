@@ -33,7 +33,7 @@ func init() {
 	commands = []*command{
 		recordCommand, convertCommand, genCommand,
 		infoCommand, catCommand,
-		replayCommand, curveCommand, reportCommand, validateCommand,
+		replayCommand, curveCommand, scaleCommand, reportCommand, validateCommand,
 		doctorCommand,
 	}
 }

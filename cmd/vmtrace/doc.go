@@ -14,6 +14,7 @@
 //	cat       print a trace as text
 //	replay    run a trace through the memory manager and count
 //	curve     faults against memory, all sizes in one pass
+//	scale     how faults would scale with CPUs, by the design of the locks
 //	report    draw the paging behaviour: one HTML file and its figures
 //	validate  the live kernel against the model, side by side
 //	doctor    which recorders work on this machine, and what is missing
