@@ -90,6 +90,8 @@
 //	              framePool.mu and cpu.queueMu is taken under them, and Machine.filesMu
 //	              and hugePools.mu under Machine.shmemMu
 //
+// What happens at them is counted by class: Stats.Locks, lockstats.go.
+//
 // collapser.mu is innermost, but in Machine.Pass, which wants quiet.
 //
 // What has no lock: a list of mappings and all in it but the anon_vma is

@@ -79,7 +79,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	for out >= outGrow {
 		if out == outBusy {
 			v.file.await(t)
-			t.counts(LockIMmap).Retries++
+			t.counts(LockInvalidate).Retries++
 		} else if out == outSteal {
 			t.steal(v, vpn)
 		} else if t.gup != 0 || !t.growStack(vpn<<pageShift) {
@@ -264,7 +264,7 @@ func (t *Task) stale(v *vma, tab *table, vpn, e uint64) (c LockClass, stale bool
 		v.gone.Load():
 		return LockMMapRead, true
 	case v.file != nil && v.flags&vmSpecial == 0 && v.indexOf(vpn, e) >= v.file.pages():
-		return LockIMmap, true
+		return LockInvalidate, true
 	}
 	return 0, false
 }

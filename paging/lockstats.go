@@ -7,19 +7,19 @@ type LockClass uint8
 
 // The classes, as they stand in the tree of doc.go.
 const (
-	LockCPU       LockClass = iota // of a CPU and its TLB: its task and whoever inspects it
-	LockIMmap                      // of a file, over its mappings (i_mmap_rwsem)
-	LockFault                      // of an address space, around each fault (LockGlobal)
-	LockMMapRead                   // of an address space, for reading (mmap_lock)
-	LockMMapWrite                  // the same, for writing
-	LockPageTable                  // of a leaf table (split page table lock)
-	LockHugeTLB                    // of the pools of hugetlb (hugetlb_lock)
-	LockMemory                     // of the group of pages under a limit (lruvec lock, and more)
-	LockFrames                     // of the pool of free frames (zone lock)
+	LockCPU        LockClass = iota // of a CPU and its TLB: its task and whoever inspects it
+	LockInvalidate                  // of a file, over a change of its size or a hole (invalidate_lock)
+	LockFault                       // of an address space, around each fault (LockGlobal)
+	LockMMapRead                    // of an address space, for reading (mmap_lock)
+	LockMMapWrite                   // the same, for writing
+	LockPageTable                   // of a leaf table (split page table lock)
+	LockHugeTLB                     // of the pools of hugetlb (hugetlb_lock)
+	LockMemory                      // of the group of pages under a limit (lruvec lock, and more)
+	LockFrames                      // of the pool of free frames (zone lock)
 	NumLockClasses
 )
 
-var lockNames = [NumLockClasses]string{"cpu", "i_mmap", "fault", "mmap_read", "mmap_write", "page_table", "hugetlb", "memory", "frames"}
+var lockNames = [NumLockClasses]string{"cpu", "invalidate", "fault", "mmap_read", "mmap_write", "page_table", "hugetlb", "memory", "frames"}
 
 func (c LockClass) String() string { return lockNames[c] }
 

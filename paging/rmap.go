@@ -71,7 +71,7 @@ func (f *File) punch(t *Task, first, limit uint64) {
 // when the tables are visited.
 func (f *File) begin(t *Task) {
 	t.locks.acquire(rankFile)
-	t.counts(LockIMmap).took(&f.mu)
+	t.counts(LockInvalidate).took(&f.mu)
 	f.busy.Store(true)
 }
 
@@ -84,7 +84,7 @@ func (f *File) end(t *Task) {
 // await waits for whoever has set busy.
 func (f *File) await(t *Task) {
 	t.locks.acquire(rankFile)
-	t.counts(LockIMmap).took(&f.mu)
+	t.counts(LockInvalidate).took(&f.mu)
 	f.mu.Unlock() // only the waiting is wanted
 	t.locks.release(rankFile)
 }
