@@ -118,6 +118,9 @@ func tellRecorded(out string, res capture.Result, std stdio) {
 	if p.Accesses > 0 {
 		fmt.Fprintf(std.err, " (%.3g bytes per access)", float64(size)/float64(p.Accesses))
 	}
+	if res.Faults > 0 {
+		fmt.Fprintf(std.err, "; %s faults recorded, %s counted by getrusage for the program and the children it waited for", report.Count(p.Accesses), report.Count(res.Faults))
+	}
 	if res.Stopped != "" {
 		fmt.Fprintf(std.err, ", stopped by %s", res.Stopped)
 	}
