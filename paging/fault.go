@@ -134,11 +134,13 @@ func (t *Task) demandZero(vpn uint64, a Access) *vma {
 	}
 	switch {
 	case v == nil || a != Write || v.file != nil || v.flags&(vmWrite|vmHugeTLB|vmSpecial) != vmWrite || v.anon.Load() == nil,
-		t.near.key != vpn>>tableShift+1 || t.near.prune != s.prune.Load() || t.near.t.load(vpn) != 0,
 		t.machine.memory != nil || t.machine.cfg.Locking != LockPerTable || t.gup != 0:
 		return nil
 	}
-	tab := t.near.t
+	tab := t.leaf(vpn)
+	if tab == nil || tab.load(vpn) != 0 {
+		return nil
+	}
 	tab.lock(t)
 	if tab.dead || tab.large() != 0 || v.gone.Load() || tab.load(vpn) != 0 || t.mapAnon(v, tab, vpn) < 0 {
 		v = nil
