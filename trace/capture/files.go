@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -51,12 +52,24 @@ func (t *fdTable) open(pid uint32, fd, dir int32, path string) {
 	path = absolute(base, path)
 	f := statFile(path)
 	if f == nil {
-		if f = statFile(fdPath(pid, fd)); f == nil {
+		if f = statOpen(pid, fd, path); f == nil {
 			f = unseenFile(pid, path)
 		}
 	}
 	f.path = path
 	t.files[fd] = f
+}
+
+// statOpen is the identity of a file that is gone from its path, by the descriptor
+// that was opened, nil if that names another file by now: the log is read after the
+// fact. Only the last name is compared, since links and roots may change the others.
+func statOpen(pid uint32, fd int32, path string) *openFile {
+	f := statFile(fdPath(pid, fd))
+	link, err := os.Readlink(fdPath(pid, fd)) // after the look: what it names now it named then
+	if err != nil || filepath.Base(strings.TrimSuffix(link, " (deleted)")) != filepath.Base(path) {
+		return nil
+	}
+	return f
 }
 
 // unseenFile stands for a file that was gone before it could be looked at. Its

@@ -90,3 +90,35 @@ func TestReadMaps(t *testing.T) {
 	}
 	t.Errorf("none of %d mappings is of %s", len(all), exe)
 }
+
+// A file that is gone from its path is known by its descriptor as long as that is
+// open; a descriptor that names another file by then says nothing of it.
+func TestGoneFile(t *testing.T) {
+	dir := t.TempDir()
+	gone, other := filepath.Join(dir, "gone"), filepath.Join(dir, "other")
+	var open [2]*os.File
+	for i, path := range []string{gone, other} {
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		open[i] = f
+	}
+	want := statFile(gone)
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	pid := uint32(os.Getpid())
+	tab := newFDTable(pid)
+	fd := int32(open[0].Fd())
+	tab.open(pid, fd, atFDCWD, gone)
+	if f := tab.at(pid, fd); f.unseen(pid) || f.ino != want.ino || f.path != gone {
+		t.Errorf("while it is open: %+v, want inode %d", f, want.ino)
+	}
+	fd = int32(open[1].Fd())
+	tab.open(pid, fd, atFDCWD, gone)
+	if f := tab.at(pid, fd); !f.unseen(pid) || f.path != gone {
+		t.Errorf("by a descriptor that names another file: %+v", f)
+	}
+}
