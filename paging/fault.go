@@ -32,10 +32,10 @@ package paging
 // mapping is looked up without a lock before; once the table is locked it says
 // whether it is gone: then the fault begins anew. Whoever changes mappings publishes
 // the new list, marks those that are gone, and then visits the entries under the
-// table locks, so an entry made by an old mapping is always seen. A fault takes the mmap lock, for reading, in three rare cases: to make a
-// page table, to give a mapping its anon_vma, and before it is refused, so that
-// a change under way (a MAP_FIXED mapping in place of another) is waited for
-// as Linux waits for it.
+// table locks, so an entry made by an old mapping is always seen. A fault takes the
+// mmap lock, for reading, in three rare cases: to make a page table, to give a mapping
+// its anon_vma, and before it is refused, so that a change under way (a MAP_FIXED
+// mapping in place of another) is waited for as Linux waits for it.
 
 // FaultInfo describes one fault, for observers.
 type FaultInfo struct {
@@ -66,7 +66,7 @@ const (
 
 // fault handles one page fault, counts it and tells the observer.
 func (t *Task) fault(vpn uint64, a Access) Outcome {
-	before, maps, races := uint64(0), int32(0), t.stats.lostRaces
+	before, maps, races := uint64(0), int32(0), t.stats.retries
 	waits := uint64(0)
 	if t.machine.tellEntries {
 		before = t.peek(vpn)
@@ -106,7 +106,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	if f := t.machine.onFault; f != nil {
 		info := &t.info
 		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)",
-			Before: before, beforeMaps: maps, Retries: t.stats.lostRaces - races + waits}
+			Before: before, beforeMaps: maps, Retries: t.stats.retries - races + waits}
 		if t.machine.tellEntries {
 			info.After = t.peek(vpn)
 		}

@@ -57,7 +57,7 @@ func (t *Task) counts(c LockClass) *LockStats { return &t.stats.locks[c] }
 
 // again counts a fault that begins anew.
 func (t *Task) again(c LockClass) {
-	t.stats.lostRaces++
+	t.stats.retries++
 	t.counts(c).Retries++
 }
 

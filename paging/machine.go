@@ -103,7 +103,7 @@ type Stats struct {
 	Flushes            [NumFlushCauses]FlushStats
 	TLB                TLBStats
 	Kernel             KernelStats
-	LostRaces          uint64 // faults that began anew: see LockStats.Retries
+	Retries            uint64 // of faults, the waits for a file apart: see LockStats.Retries
 	Locks              [NumLockClasses]LockStats
 	Reclaim            ReclaimStats
 	Memory             uint64 // bytes the group is charged now
@@ -128,7 +128,7 @@ func (m *Machine) Stats() Stats {
 		all.add(&t.stats)
 	}
 	m.tasksMu.Unlock()
-	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, LostRaces: all.lostRaces,
+	s := Stats{Minor: all.minor, Major: all.major, Faults: all.faults, Flushes: all.flushes, Retries: all.retries,
 		RSS: m.rss.bytes(), PeakRSS: uint64(m.rss.high.Load()) << pageShift,
 		PageTableBytes: uint64(m.tables.Load()) * PageSize, PeakPageTableBytes: uint64(m.tablesHigh.Load()) * PageSize,
 		PeakCommitBytes: uint64(m.commit.high.Load()) << pageShift, CommitRefused: m.commit.refused.Load()}
@@ -158,7 +158,7 @@ type taskStats struct {
 	minor, major uint64
 	faults       [NumFaultKinds]uint64
 	flushes      [NumFlushCauses]FlushStats
-	lostRaces    uint64
+	retries      uint64
 	locks        [NumLockClasses]LockStats
 	lookups      [2]uint64 // of Task.Count; as those of TLBStats
 	kmapLocals   uint64
@@ -168,7 +168,7 @@ type taskStats struct {
 func (s *taskStats) add(o *taskStats) {
 	s.minor += o.minor
 	s.major += o.major
-	s.lostRaces += o.lostRaces
+	s.retries += o.retries
 	for i := range s.lookups {
 		s.lookups[i] += o.lookups[i]
 	}

@@ -34,11 +34,11 @@ func (t *Task) Chosen(vpn uint64) bool {
 
 // mappingAt returns the mapping of a page, nil for none.
 func (t *Task) mappingAt(vpn uint64) *vma {
-	addr, list := vpn<<pageShift, t.space.vmas.Load()
+	addr := vpn << pageShift
 	if v := t.last; v != nil && addr >= v.start && addr < v.end && !v.gone.Load() {
 		return v
 	}
-	v := list.at(addr)
+	v := t.space.list().at(addr)
 	if v != nil {
 		t.last = v
 	}

@@ -153,8 +153,8 @@ func (s *Space) publishOver(old, l vmaList) {
 	s.countShmem(old, l)
 }
 
-// hide makes a list current for a while in the middle of a change: faults on
-// what is missing from it wait for s.mu and then look again. Precondition: s.mu
+// hide makes a list current for a while in the middle of a change, and marks what is
+// gone: faults on what is missing from it wait for s.mu and then look again. Precondition: s.mu
 // is held for writing.
 func (s *Space) hide(l vmaList) {
 	s.mustLock()

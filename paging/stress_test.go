@@ -79,7 +79,7 @@ func stress(t *testing.T, m *Machine, seed uint64, until time.Time) {
 		}
 	}
 	s := m.Stats()
-	t.Logf("%d rounds of %d steps: %d minor faults, %d lost races, %+v", rounds, workers*steps, s.Minor, s.LostRaces, s.Huge)
+	t.Logf("%d rounds of %d steps: %d minor faults, %d retries, %+v", rounds, workers*steps, s.Minor, s.Retries, s.Huge)
 	first.ExitGroup()
 	if err := m.Check(); err != nil {
 		t.Fatal(err)

@@ -50,8 +50,8 @@ Examples:
 					return usagef("--cpus: %d: numbers from 1 to %d, rising", n, scale.MaxCPUs)
 				}
 			}
-			if *steps < 1 || *steps > 1<<24 {
-				return usagef("--steps %d: must be 1 to %d", *steps, 1<<24)
+			if *steps < 1 || *steps > scale.MaxSteps {
+				return usagef("--steps %d: must be 1 to %d", *steps, scale.MaxSteps)
 			}
 			table, err := loadCosts(*costs)
 			if err != nil {

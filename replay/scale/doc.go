@@ -18,6 +18,8 @@
 // Costs are those of a replay (costs.json, rows fault.*, call.map, lock.*). What comes
 // out is the shape: what saturates, where, and why. Left out are the caches but for the
 // words of locks, memory bandwidth and the zone lock, TLB flushes, time slices, the
-// speculation of per-VMA locks that fall back to the mmap lock, and whatever the
-// threads wait for each other in user space.
+// fallback of per-VMA locks to the mmap lock, and whatever the threads wait for each
+// other in user space. A call locks the mapping that begins at its first argument and
+// no other that it changes, and a mapping that grows at its beginning becomes another:
+// beside calls that change mappings the line of vma is too good.
 package scale

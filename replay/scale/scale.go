@@ -19,6 +19,9 @@ type Options struct {
 // DefaultSteps is how many faults and calls are simulated if nobody says.
 const DefaultSteps = 200_000
 
+// MaxSteps is the most that can be asked for: some 28 bytes each.
+const MaxSteps = 1 << 24
+
 // MaxCPUs is the most CPUs that can be simulated.
 const MaxCPUs = 4096
 
