@@ -23,7 +23,7 @@ type input struct {
 	refs, accesses uint64
 }
 
-// inputs are the bundled real traces, one more that VMTRACE_BENCH names, and two
+// inputs are the bundled real traces, one more that VMTRACE_BENCH names, and three
 // generated ones.
 func inputs(b *testing.B) []input {
 	b.Helper()
@@ -43,18 +43,20 @@ func inputs(b *testing.B) []input {
 		out = append(out, input{name: strings.TrimSuffix(filepath.Base(p), ".vmt"), data: data})
 	}
 	for _, name := range []string{"sequential", "zipf"} {
-		out = append(out, input{name: "gen-" + name, data: generated(b, name, 1<<20, 4<<20)})
+		out = append(out, input{name: "gen-" + name, data: generated(b, name, synth.Params{Pages: 1 << 20, Refs: 4 << 20, Seed: 1})})
 	}
+	loop := synth.Params{Pages: 1 << 16, Refs: 4 << 20, Window: 1 << 14, Threads: 4, Seed: 1} // on four CPUs, and hardly any faults
+	out = append(out, input{name: "gen-loop-4", data: generated(b, "loop", loop)})
 	for i := range out {
 		out[i].refs, out[i].accesses = decodeAll(b, out[i].data)
 	}
 	return out
 }
 
-func generated(b *testing.B, name string, pages, refs uint64) []byte {
+func generated(b *testing.B, name string, p synth.Params) []byte {
 	b.Helper()
 	var buf bytes.Buffer
-	err := synth.Generate(name, synth.Params{Pages: pages, Refs: refs, Seed: 1}, func(h trace.Header) (trace.Sink, error) {
+	err := synth.Generate(name, p, func(h trace.Header) (trace.Sink, error) {
 		return trace.NewWriter(&buf, h)
 	})
 	if err != nil {

@@ -12,13 +12,14 @@ import (
 // IPI, the sender may go on once it is sent, since the queue is looked at
 // before every lookup.
 type cpu struct {
-	mu      sync.Mutex
-	tlb     *tlb
-	space   *Space            // mu: running now (loaded_mm)
-	asid    uint16            // mu: of space
-	slots   [numASIDs]asidUse // mu: who has which ASID
-	nextUse int               // mu: slot to recycle next
-	asids   int               // slots that are used; immutable
+	mu       sync.Mutex
+	tlb      *tlb
+	space    *Space            // mu: running now (loaded_mm)
+	asid     uint16            // mu: of space
+	slots    [numASIDs]asidUse // mu: who has which ASID
+	nextUse  int               // mu: slot to recycle next
+	asids    int               // slots that are used; immutable
+	spareTLB *tlb              // mu: what the TLB held before the last trial, nil if there was none
 
 	pending atomic.Bool    // queue is not empty
 	spare   []flushRequest // mu: the array of the last queue, to be used again

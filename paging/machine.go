@@ -26,6 +26,7 @@ type Machine struct {
 	sysv     sysvShm    // shmemMu
 	commit   commitments
 	kernel   kernelMaps
+	trial    trialMarks // of the last trial
 
 	hugeNow, hugeHigh atomic.Int64 // huge pages that hold memory, and the most there were
 	collapse          collapser

@@ -25,6 +25,7 @@ type Task struct {
 	info    FaultInfo // of the last fault, for the observer
 	near    nearTable
 	running bool          // inside Run
+	trial   bool          // in a trial: no fault is taken
 	made    [numRSS]int64 // pages made resident inside Run, see charge
 	queue   *useQueue     // uses that an exact policy has yet to be told of; nil = none ever
 	places  []mapping     // of the page evicted last, to be used again
@@ -252,6 +253,9 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 		if entry == nil {
 			entry = t.entry(vpn)
 		}
+		if t.trial && !permits(entry, a) {
+			return unsteady
+		}
 		if e, ok := walk(entry, a); ok {
 			if e&pteHuge != 0 {
 				c.tlb.insertLarge(entryClass(e), c.asid, vpn, a, entryTLB(e))
@@ -284,6 +288,9 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 func (t *Task) beyond(vpn uint64, a Access) Outcome {
 	if t.machine.gateAllows(vpn, a) {
 		return OK
+	}
+	if t.trial {
+		return unsteady
 	}
 	return t.fault(vpn, a)
 }

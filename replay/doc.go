@@ -108,8 +108,12 @@
 //
 // # Order and cost
 //
-// Records are applied in the order of the trace, by one goroutine; the result is
-// the same to the last byte however the references are cut into batches. Threads
+// Records are applied in the order of the trace. With several workers the source
+// decodes ahead, and what threads of different CPUs reference between two events is
+// performed side by side as long as nobody takes a fault (beside.go); faults, calls,
+// and everything under a limit of memory keep their order. The result is
+// the same to the last byte for any number of workers and however the references are
+// cut into batches. Threads
 // run on the CPU that a Sched record names, or else on CPU i mod CPUs for the
 // i-th thread of the trace. References allocate nothing. Memory is bounded by
 // what the model holds and by limits.go, not by the length of the trace; the

@@ -17,7 +17,7 @@ type Options struct {
 	Model   paging.Config // Levels 0: those of the trace's ABI, see doc.go
 	Costs   Costs         // for estimates of time; zero value = DefaultCosts
 	Path    string        // of the trace, for the result
-	Workers int           // that decode ahead for the source; for the result only
+	Workers int           // goroutines that may perform what CPUs do side by side, and the number for the result; 0 = 1
 	// RecycleEvery drops the clean pages of files from the page cache, mapped or not,
 	// after every so many accesses; 0 = never.
 	RecycleEvery uint64
@@ -171,13 +171,19 @@ func (e *engine) loop(ctx context.Context, src trace.Source) error {
 // take applies a batch; of its references those that are given.
 func (e *engine) take(b *trace.Batch, refs []trace.Ref) (err error) {
 	if b.Event != nil {
-		if err = e.event(b.Event); err == nil {
-			e.records++
-			e.sinceCheck.events++
-		}
+		err = e.event(b.Event)
 	} else {
 		err = e.batch(b, refs)
-		e.sinceCheck.refs += len(refs)
+	}
+	return e.taken(b, len(refs), err)
+}
+
+// taken ends a batch of which so many references were to be applied.
+func (e *engine) taken(b *trace.Batch, refs int, err error) error {
+	e.sinceCheck.refs += refs
+	if b.Event != nil && err == nil {
+		e.records++
+		e.sinceCheck.events++
 	}
 	if err == nil && e.opts.Check {
 		err = e.check()
@@ -342,11 +348,7 @@ func (e *engine) runChunk(th *thread, chunk []paging.Ref, refs []trace.Ref, all 
 			n, out = whole, paging.OK // there may be room now: once more
 		}
 		done += n
-		th.refs += uint64(n)
-		e.refs += uint64(n)
-		e.records += uint64(n)
-		e.accesses += all.Accesses()
-		th.accesses += all.Accesses()
+		e.performed(th, n, all)
 		if out.Fatal() {
 			r := &refs[done-1]
 			e.accesses += r.Accesses()
@@ -360,4 +362,13 @@ func (e *engine) runChunk(th *thread, chunk []paging.Ref, refs []trace.Ref, all 
 		}
 	}
 	return done
+}
+
+// performed counts so many references of a thread, and their accesses.
+func (e *engine) performed(th *thread, refs int, all trace.Sum) {
+	th.refs += uint64(refs)
+	e.refs += uint64(refs)
+	e.records += uint64(refs)
+	e.accesses += all.Accesses()
+	th.accesses += all.Accesses()
 }

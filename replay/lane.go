@@ -51,6 +51,10 @@ func newLane(e *engine) *lane {
 
 // loop takes the whole source through all engines.
 func (l *lane) loop(ctx context.Context, src trace.Source) error {
+	take := l.take
+	if len(l.engines) == 1 && l.sample == nil {
+		take = newBeside(l.engines[0]).take
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -62,16 +66,24 @@ func (l *lane) loop(ctx context.Context, src trace.Source) error {
 		if err != nil {
 			return err
 		}
-		refs := b.Refs
-		if l.sample != nil {
-			refs = l.pick(b)
-		}
-		for _, e := range l.engines {
-			if err := e.take(b, refs); err != nil {
-				return err
-			}
+		if err := take(b); err != nil {
+			return err
 		}
 	}
+}
+
+// take takes a batch through all engines.
+func (l *lane) take(b *trace.Batch) error {
+	refs := b.Refs
+	if l.sample != nil {
+		refs = l.pick(b)
+	}
+	for _, e := range l.engines {
+		if err := e.take(b, refs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The answers of late: a word for each of memoSize pages, with the number of the

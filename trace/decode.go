@@ -171,6 +171,7 @@ func (d *blockDecoder) next(b *Batch) (bool, error) {
 		b.Thread, b.Event, b.Refs, b.IPs, b.Words = d.thread, &d.ev, nil, nil, nil
 		d.seq++
 		d.events--
+		b.Holds = d.holds()
 		return true, d.nextRun()
 	}
 	return false, d.leftOver()
@@ -211,8 +212,13 @@ func (d *blockDecoder) nextRefs(b *Batch, n int) error {
 	d.seq += uint64(n)
 	d.run -= uint64(n)
 	d.refs -= n
+	b.Holds = d.holds()
 	return nil
 }
+
+// holds says that what was handed out stays while the next batch is: it is of the
+// same block, all of which has been decoded.
+func (d *blockDecoder) holds() bool { return d.isAhead && d.refs+d.events > 0 }
 
 // decode decodes the next n references into buf behind those that are there, or
 // says in bad which of them it could not: the first one, whichever column is to

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"slices"
@@ -20,19 +21,30 @@ func batches(data []byte, opts ...ReaderOption) ([]Batch, []string, error) {
 		return nil, nil, err
 	}
 	defer r.Close()
-	var out []Batch
+	var out, held []Batch
 	for {
 		b, err := r.Next()
 		if err != nil {
 			return out, r.Warnings(), err
 		}
+		held = append(held, *b)
 		c := *b
+		c.Holds = false
 		c.Refs, c.IPs, c.Words = slices.Clone(b.Refs), slices.Clone(b.IPs), slices.Clone(b.Words)
 		if b.Event != nil {
 			e := *b.Event
 			c.Event = &e
 		}
 		out = append(out, c)
+		if b.Holds {
+			continue
+		}
+		for i, was := range out[len(out)-len(held):] { // what holds is as it was
+			if now := held[i]; !slices.Equal(now.Refs, was.Refs) || !slices.Equal(now.IPs, was.IPs) || !slices.Equal(now.Words, was.Words) {
+				return nil, nil, fmt.Errorf("batch %d of %d that hold has changed", i, len(held))
+			}
+		}
+		held = held[:0]
 	}
 }
 

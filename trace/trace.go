@@ -31,7 +31,8 @@ type Header struct {
 
 // Batch is what a Source hands out: either a run of references of one thread,
 // or one event. It and what it points to are valid until the next call of
-// Next.
+// Next; with Holds, what Refs, IPs and Words point to is until the next but one,
+// and so on to the first batch without.
 type Batch struct {
 	Thread uint32   // of all references, or of the event
 	Refs   []Ref    // nil when Event is set
@@ -40,6 +41,7 @@ type Batch struct {
 	Seq    uint64   // number of the first record of the batch, from 0
 	Words  []uint64 // nil, or one word per reference: see WithWords
 	Sum    Sum      // accesses of Refs; only where there are Words
+	Holds  bool     // see above
 }
 
 // Sum is how many accesses references stand for.

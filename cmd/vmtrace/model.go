@@ -34,7 +34,7 @@ func modelFlags(fs *pflag.FlagSet) func() (replay.Options, error) {
 	costs := fs.String("costs", "", "JSON `file` with costs in ns for the estimate of time; what it does not name keeps the built-in cost")
 	limits := limitFlags(fs, &c)
 	recycle := fs.Uint64("recycle", 0, "drop clean pages of files from the page cache, mapped or not, after every so many `accesses`, as if others needed the memory")
-	workers := fs.Int("workers", runtime.GOMAXPROCS(0), "decode ahead with so many `workers`; the result is the same for any number, 1 does it all in turn")
+	workers := fs.Int("workers", runtime.GOMAXPROCS(0), "decode ahead, and run CPUs side by side, with so many `workers`; the result is the same for any number, 1 does it all in turn")
 	return func() (replay.Options, error) {
 		var err error
 		if err = c.SetProfile(*kernel); err != nil {
