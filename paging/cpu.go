@@ -23,7 +23,7 @@ type cpu struct {
 
 	pending atomic.Bool    // queue is not empty
 	spare   []flushRequest // mu: the array of the last queue, to be used again
-	applied uint64         // mu: queues carried out
+	moved   uint64         // mu: flushes so far that may tell of tables freed or moved
 	queueMu sync.Mutex     // innermost lock
 	queue   []flushRequest // queueMu
 	_       linePad
@@ -49,10 +49,10 @@ type flushRequest struct {
 
 // apply carries out what other CPUs have asked for. Precondition: c.mu.
 func (c *cpu) apply() {
-	c.applied++
 	if !c.pending.Load() {
 		return
 	}
+	c.moved++
 	c.queueMu.Lock()
 	queue := c.queue
 	c.queue = c.spare[:0]

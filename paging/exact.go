@@ -99,7 +99,7 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 	var entries [window]*uint64
 	for done := 0; done < len(refs); {
 		end := min(done+window, len(refs))
-		first, applied := done, c.applied
+		first, moved := done, c.moved
 		t.lookAhead(refs[done:end], &entries)
 		for ; done < end; done++ {
 			if g.stack != nil {
@@ -118,7 +118,7 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 				return done + 1, out
 			}
 			c.tlb.stats.lookups = lookups
-			if c.applied != applied { // the entries are good no longer
+			if c.moved != moved { // the entries are good no longer
 				done++
 				break
 			}
@@ -186,9 +186,9 @@ func (t *Task) performExact(c *cpu, r Ref, entry *uint64) Outcome {
 }
 
 func (t *Task) touchExact(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
-	applied := c.applied
+	moved := c.moved
 	out := t.touchAt(c, vpn, a, entry)
-	if entry != nil && out == OK && !t.faulted && c.applied == applied && t.queue.n < len(t.queue.uses)-2 {
+	if entry != nil && out == OK && !t.faulted && c.moved == moved && t.queue.n < len(t.queue.uses)-2 {
 		if e := atomic.LoadUint64(entry); e&pteP != 0 {
 			t.queue.uses[t.queue.n] = queuedUse{vpn, ptePFN(e), a == Write}
 			t.queue.n++

@@ -63,6 +63,9 @@ func (s *Space) flushBy(t *Task, cause FlushCause, start, end, stride uint64) {
 		st.Local++
 		if t.running { // it has the lock of the CPU
 			c.apply()
+			if r.end-r.start != 1 {
+				c.moved++ // of one page: its entry has changed, and no table
+			}
 			c.flush(r)
 		} else {
 			c.enqueue(r)

@@ -27,6 +27,11 @@ func (o lruOrder) without(way int) lruOrder {
 // first is the order once the way is used.
 func (o lruOrder) first(way int) lruOrder { return o.without(way)<<4 | lruOrder(way) }
 
+// turn is the order once the last way is used.
+func (o lruOrder) turn(ways int) lruOrder {
+	return o<<4&(1<<(4*ways)-1) | lruOrder(o.last(ways))
+}
+
 // moveLast is the order in which the way is the last.
 func (o lruOrder) moveLast(way, ways int) lruOrder {
 	return o.without(way) | lruOrder(way)<<(4*(ways-1)&63)

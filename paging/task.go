@@ -118,7 +118,7 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	ahead, entries := false, [window]*uint64{}
 	for done := 0; done < len(refs); {
 		end := min(done+window, len(refs))
-		first, applied := end, c.applied
+		first, moved := end, c.moved
 		if ahead {
 			t.lookAhead(refs[done:end], &entries)
 			first = done
@@ -129,7 +129,7 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 				break
 			}
 			var p *uint64
-			if done >= first && c.applied == applied {
+			if done >= first && c.moved == moved {
 				p = entries[done-first]
 			}
 			lookups := c.tlb.stats.lookups
@@ -153,9 +153,9 @@ const window = 64
 
 // lookAhead finds the entries of pages, nil where there is no table, and loads
 // them, each independently of the others, so that the processor waits for them
-// all at once. They are good for walks as long as the CPU applies no flush: as
-// the paging-structure caches of a processor, they may lead to tables that were
-// freed, which are empty, or moved, of which a flush tells.
+// all at once. They are good for walks until a flush tells that tables may have been
+// freed, and are empty, or moved (cpu.moved): as with the paging-structure caches of a
+// processor.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	refs = refs[:min(len(refs), window)]
 	p, dirs, tables := t.space.table, uint64(math.MaxUint64), uint64(math.MaxUint64) // what near and tab are of
@@ -180,12 +180,7 @@ func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 			entries[i] = tab.entry(vpn)
 		}
 	}
-	// In a loop of its own, of few instructions: more loads are under way at a time.
-	for _, e := range entries[:len(refs)] {
-		if e != nil {
-			atomic.LoadUint64(e)
-		}
-	}
+	prefetch(entries, len(refs))
 }
 
 // Count adds the accesses of references that Run has performed, but for one it

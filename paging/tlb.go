@@ -148,6 +148,20 @@ func (l *tlbLevel) oldest(vpn uint64) int {
 	return b + int(lowest&(1<<wayBits-1))
 }
 
+// renew returns the index of the way that is to be filled next, and notes that it
+// is used now.
+func (l *tlbLevel) renew(vpn, now uint64) int {
+	if l.orders == nil {
+		i := l.oldest(vpn)
+		l.stamps[i] = now
+		return i
+	}
+	s := l.set(vpn)
+	way := l.orders[s].last(l.ways)
+	l.orders[s] = l.orders[s].turn(l.ways)
+	return int(s)*l.ways + way
+}
+
 // use notes that a page, which is in a way, is used now.
 func (l *tlbLevel) use(i int, vpn, now uint64) {
 	if l.orders == nil {
@@ -316,7 +330,7 @@ func (t *tlb) missed(a Access) {
 // level of the access's kind after a walk; an entry in the other first level is
 // brought up to date. Precondition: the last lookup of the page was a miss.
 func (t *tlb) fill(asid uint16, vpn uint64, a Access, e tlbEntry) {
-	t.enter(asid, vpn, a, e, t.l2.oldest(vpn), t.l1[side(a)].oldest(vpn))
+	t.enter(asid, vpn, a, e, t.l2.renew(vpn, t.clock+1), t.l1[side(a)].oldest(vpn))
 }
 
 // insert is fill for a page that may be there already.
@@ -328,15 +342,17 @@ func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
 		}
 		return l.oldest(vpn)
 	}
-	t.enter(asid, vpn, a, e, at(&t.l2), at(&t.l1[side(a)]))
+	in2 := at(&t.l2)
+	t.l2.use(in2, vpn, t.clock+1)
+	t.enter(asid, vpn, a, e, in2, at(&t.l1[side(a)]))
 }
 
-// enter puts a translation into these ways.
+// enter puts a translation into these ways, of which that of the second level is
+// the latest already.
 func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int) {
 	t.clock++
 	key, s := wordKey(asid, vpn), side(a)
 	t.l2.put(in2, key, e)
-	t.l2.use(in2, vpn, t.clock)
 	t.l1[s].put(in1, key, e)
 	t.l1[s].stamps[in1] = t.clock
 	t.hint(s, vpn, in1)

@@ -19,11 +19,13 @@ func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
 		if at >= len(tokens) {
 			return i, "token is missing"
 		}
-		if n := d.decodePlain(out[i:], words[min(i, len(words)):], tokens[at:], &sum); n > 0 {
-			i, at = i+n-1, at+n
-			continue
-		}
 		n := int(tokens[at])
+		if n < numWide {
+			if n := d.decodePlain(out[i:], words[min(i, len(words)):], tokens[at:], &sum); n > 0 {
+				i, at = i+n-1, at+n
+				continue
+			}
+		}
 		at++
 		switch {
 		case n == tokenDefine:

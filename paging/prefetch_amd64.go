@@ -1,0 +1,7 @@
+package paging
+
+// prefetch has the processor begin to load the first n entries, nil ones not, and
+// waits for none: a load would keep those after it in the queue.
+//
+//go:noescape
+func prefetch(entries *[window]*uint64, n int)

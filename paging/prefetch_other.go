@@ -1,0 +1,14 @@
+//go:build !amd64
+
+package paging
+
+import "sync/atomic"
+
+// prefetch loads the first n entries, each independently of the others.
+func prefetch(entries *[window]*uint64, n int) {
+	for _, e := range entries[:n] {
+		if e != nil {
+			atomic.LoadUint64(e)
+		}
+	}
+}
