@@ -52,10 +52,10 @@ func (b *block) unpack(zr *zstd.Decoder, ahead bool) {
 	if b.err != nil || b.index != nil {
 		return
 	}
-	if cap(b.raw) < b.size {
-		b.raw = make([]byte, 0, roomy(b.size))
+	if cap(b.raw) < b.size+zstdSlack {
+		b.raw = make([]byte, 0, roomy(b.size)+zstdSlack)
 	}
-	raw, err := zr.DecodeAll(b.frame, b.raw[:0:b.size]) // never into more than the frame says
+	raw, err := zr.DecodeAll(b.frame, b.raw[:0:b.size+zstdSlack]) // hardly into more than the frame says
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -72,6 +72,9 @@ func (b *block) unpack(zr *zstd.Decoder, ahead bool) {
 		b.dec.ahead()
 	}
 }
+
+// zstdSlack is what the decompressor wants behind its output to copy whole words.
+const zstdSlack = 16
 
 // fail says where the block stands.
 func (b *block) fail(err error) {

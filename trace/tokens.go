@@ -16,16 +16,16 @@ func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
 	tokens, counts := d.cols[colTokens], d.cols[colCounts]
 	at, sum := 0, Sum{}
 	for i := 0; i < len(out); i++ {
+		if at < len(tokens) && tokens[at] < numWide {
+			n := d.decodePlain(out[i:], words[min(i, len(words)):], tokens[at:], &sum)
+			if i, at = i+n, at+n; i == len(out) {
+				break
+			}
+		}
 		if at >= len(tokens) {
 			return i, "token is missing"
 		}
 		n := int(tokens[at])
-		if n < numWide {
-			if n := d.decodePlain(out[i:], words[min(i, len(words)):], tokens[at:], &sum); n > 0 {
-				i, at = i+n-1, at+n
-				continue
-			}
-		}
 		at++
 		switch {
 		case n == tokenDefine:
