@@ -40,6 +40,7 @@ type Batch struct {
 	Seq    uint64   // number of the first record of the batch, from 0
 	Words  []uint64 // nil, or one word per reference: see WithWords
 	Sum    Sum      // accesses of Refs; only where there are Words
+	Early  bool     // an event before the part that was asked for, kept for the state that it makes: see Selection
 }
 
 // Sum is how many accesses references stand for.
