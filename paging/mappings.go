@@ -49,6 +49,13 @@ func (m Mappings) Each(f func(MappingID)) {
 // address, and then for each that has become what it is there: a mapping that was
 // changed and is still there comes twice. Precondition: both are of one address space.
 func (m Mappings) Changed(later Mappings, f func(MappingID)) {
-	m.list.notIn(later.list, func(v *vma) { f(v.identity()) })
-	later.list.notIn(m.list, func(v *vma) { f(v.identity()) })
+	a, b := m.list, later.list
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	a.notIn(b, func(v *vma) { f(v.identity()) })
+	b.notIn(a, func(v *vma) { f(v.identity()) })
 }

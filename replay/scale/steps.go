@@ -124,6 +124,7 @@ func (c *collector) done(w *replay.Work) {
 	} else {
 		th.before.Changed(w.Mappings, note)
 	}
+	th.before = paging.Mappings{}
 	slices.Sort(c.p.changed[first:]) // one that is still there came twice
 	c.p.changed = c.p.changed[:first+len(slices.Compact(c.p.changed[first:]))]
 	i := len(th.steps) - 1
