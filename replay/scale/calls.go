@@ -52,10 +52,11 @@ var needsAnon = map[paging.FaultKind]bool{
 	paging.HugeTLBFault: true, paging.HugeTLBCopy: true,
 }
 
-// kindOfFault says whether a fault begins with the lock of its mapping. Those do not that
-// the kernel takes itself, in copies and for calls (arch/x86/mm/fault.c:
-// do_user_addr_fault), of no mapping, and of one without an anon_vma, which is
-// found by a look at the neighbours (mm/memory.c:lock_vma_under_rcu; vmf_anon_prepare).
+// kindOfFault says whether a fault begins with the lock of its mapping. It does not
+// where the kernel itself faults, in copies and calls (arch/x86/mm/fault.c:
+// do_user_addr_fault), where there is no mapping, and where an anon_vma is missing: to
+// find one takes a look at the neighbours (mm/memory.c:lock_vma_under_rcu,
+// vmf_anon_prepare).
 func kindOfFault(w *replay.Work) kind {
 	f := w.Fault
 	if w.Kernel || f.Mapping == (paging.MappingID{}) || f.Unprepared && !f.Shared && needsAnon[f.Kind] {
