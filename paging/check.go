@@ -92,7 +92,12 @@ func (c *checker) promised() int64 {
 
 func (c *checker) space(s *Space) error {
 	var end uint64
+	ids := map[MappingID]bool{}
 	for _, v := range s.list() {
+		if ids[v.identity()] {
+			return fmt.Errorf("mapping %#x-%#x is the same as another", v.start, v.end)
+		}
+		ids[v.identity()] = true
 		if v.start < end || v.start >= v.end || (v.start|v.end)&pageMask != 0 || v.end > c.m.layout.end {
 			return fmt.Errorf("mapping %#x-%#x after %#x", v.start, v.end, end)
 		}

@@ -24,7 +24,8 @@
 //
 //   - Overcommit in its three modes (overcommit.go), by memory promised.
 //   - Mappings (vma.go, merge.go): split, and merged by the rules of vma_merge
-//     and mmap_region, with anon_vma, file, offset and flags.
+//     and mmap_region, with anon_vma, file, offset and flags; which of them stays
+//     the same is told by MappingID (mappings.go).
 //   - Calls, each returning the kernel's value or errno: mmap and munmap
 //     (mmap.go, placement in place.go), remap_file_pages (remapfile.go, and
 //     nonlinear.go as it was until 4.0), brk, mprotect (protect.go), mremap,

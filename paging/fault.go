@@ -51,6 +51,8 @@ type FaultInfo struct {
 	Pages      int    // entries made present
 	Retries    uint64 // attempts before the one that counted
 	Shared     bool   // the mapping is
+	Unprepared bool   // the mapping had no anon_vma before
+	Mapping    MappingID
 	// Before and After are the entry of the page, and how many entries mapped
 	// its frame before. For Explain.
 	Before, After uint64
@@ -68,6 +70,7 @@ const (
 func (t *Task) fault(vpn uint64, a Access) Outcome {
 	before, maps, races := uint64(0), int32(0), t.stats.retries
 	waits := uint64(0)
+	t.newAnon = false
 	if t.machine.tellEntries {
 		before = t.peek(vpn)
 		maps = t.machine.mappings(before)
@@ -115,7 +118,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		}
 		if v != nil {
 			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
-			info.Shared = !v.private()
+			info.Shared, info.Unprepared, info.Mapping = !v.private(), t.newAnon || v.anon.Load() == nil, v.identity()
 		}
 		f(info)
 	}
@@ -326,8 +329,8 @@ func (t *Task) prepare(v *vma, vpn uint64, a Access) *table {
 	if v.gone.Load() {
 		return nil
 	}
-	if v.anon.Load() == nil && t.wantsAnon(v, a) {
-		v.anon.CompareAndSwap(nil, now.shareAnon(v))
+	if t.wantsAnon(v, a) {
+		t.prepareAnon(now, v)
 	}
 	return s.makeTable(vpn)
 }

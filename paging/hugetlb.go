@@ -233,8 +233,8 @@ func (t *Task) hugetlbMap(l vmaList, v *vma, tab *table, base uint64) Outcome {
 	switch {
 	case head != 0:
 	case v.private():
-		if head = v.allocHugeTLB(m, index, frameHugeAnon, false); head != 0 && v.anon.Load() == nil {
-			v.anon.CompareAndSwap(nil, l.shareAnon(v))
+		if head = v.allocHugeTLB(m, index, frameHugeAnon, false); head != 0 {
+			t.prepareAnon(l, v)
 		}
 		bits |= pteExclusive
 	default:
@@ -297,9 +297,7 @@ func (t *Task) hugetlbWrite(l vmaList, v *vma, tab *table, base uint64, unshare 
 		v.huge.pool.denied++
 		return false, SIGBUS
 	}
-	if v.anon.Load() == nil {
-		v.anon.CompareAndSwap(nil, l.shareAnon(v))
-	}
+	t.prepareAnon(l, v)
 	m.frames.at(fresh).mapcount = 1
 	atomic.StoreUint64(&tab.huge, mkPTE(fresh, t.hugeBits(v, !unshare)|pteExclusive))
 	t.space.flushBy(t, FlushCOW, base, base+tab.pages(), tab.pages())

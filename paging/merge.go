@@ -70,7 +70,11 @@ func (l vmaList) absorb(i int, below, above bool) vmaList {
 	if last-first == 1 {
 		return l
 	}
-	return l.replaced(first, last, joined(l[first:last]...))
+	n := joined(l[first:last]...)
+	if !below {
+		n.is(l[i+1]) // the neighbour grows, and what it takes in is gone
+	}
+	return l.replaced(first, last, n)
 }
 
 // insert adds a mapping where there is none and merges it as mmap_region does:
@@ -108,7 +112,12 @@ func (l vmaList) change(start, end uint64, flags func(*vma) vmaFlags) (vmaList, 
 			n, i, j = n.isolate(start, stop)
 			area := n[i].clone()
 			area.flags = now
+			rest := n.restOf(v, i)
+			pieces := len(n)
 			n = n.replaced(i, j, area).merge(i)
+			if rest != nil && len(n) < pieces {
+				rest.is(v) // it gave a part to its neighbour, cases 4 and 5
+			}
 			if len(n) > limit {
 				return nil, ENOMEM
 			}
@@ -116,6 +125,27 @@ func (l vmaList) change(start, end uint64, flags func(*vma) vmaFlags) (vmaList, 
 		start = stop
 	}
 	return n, 0
+}
+
+// restOf is what a split has left of a mapping beside its part at position i, nil if
+// there is nothing: above it, or else below.
+func (l vmaList) restOf(v *vma, i int) *vma {
+	switch {
+	case l[i].end < v.end:
+		return l[i+1]
+	case l[i].start > v.start:
+		return l[i-1]
+	}
+	return nil
+}
+
+// prepareAnon gives a mapping of the list its anon_vma (anon_vma_prepare).
+// Precondition: Space.mu, for reading at least.
+func (t *Task) prepareAnon(l vmaList, v *vma) {
+	if v.anon.Load() == nil {
+		v.anon.CompareAndSwap(nil, l.shareAnon(v))
+		t.newAnon = true
+	}
 }
 
 // shareAnon returns the anon_vma that a mapping's first anonymous page gets: a

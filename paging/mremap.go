@@ -212,7 +212,7 @@ func (s *Space) move(t *Task, v *vma, a mremapArgs, to uint64) (uint64, Errno) {
 // (copy_vma). Memory that has no pages yet gets the offset of its new address.
 // A mapping whose source stays does not merge with that.
 func (l vmaList) withCopy(v *vma, a mremapArgs, to uint64, keep bool) vmaList {
-	n := v.clone()
+	n := v.clone().another()
 	n.pgoff = v.index(a.old >> pageShift)
 	n.start, n.end = to, to+a.newLen
 	untouched := v.file == nil && v.anon.Load() == nil

@@ -66,7 +66,7 @@ func (t *Task) Fork(pid, tid uint32, cpu int) *Task {
 // forked is the child's copy of a mapping: not locked, and with an anon_vma of
 // its own where the parent has one (anon_vma_fork).
 func (v *vma) forked() *vma {
-	n := v.clone()
+	n := v.clone().another()
 	n.flags &^= vmLock
 	if v.huge != nil { // what the parent has reserved is the parent's (hugetlb_dup_vma_private)
 		n.huge = &hugeVMA{pool: v.huge.pool}

@@ -20,6 +20,7 @@ type Task struct {
 	last    *vma      // the mapping of the last fault
 	end     uint64    // pages of user addresses
 	gup     gupFlags  // of the fault at hand, 0 for one of the program
+	newAnon bool      // the fault at hand gave the mapping its anon_vma
 	faulted bool      // a fault was counted since used was called last
 	actor   *Task     // for whom this task acts on another's address space, nil = itself
 	info    FaultInfo // of the last fault, for the observer

@@ -120,9 +120,7 @@ func (t *Task) hugeFault(v *vma, vpn uint64, a Access) (kind FaultKind, pages in
 	if v.gone.Load() || s.table.find(vpn) != nil {
 		return 0, 0, false
 	}
-	if v.anon.Load() == nil {
-		v.anon.CompareAndSwap(nil, now.shareAnon(v))
-	}
+	t.prepareAnon(now, v)
 	m.collapse.enter(s)
 	tab := s.table.newTable()
 	head, bits := uint32(hugeZeroPFN), t.bits(v, false)

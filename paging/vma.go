@@ -50,12 +50,12 @@ func protFlags(p Prot) vmaFlags { return vmaFlags(p & protRWX) }
 type vma struct {
 	start, end uint64 // bytes
 	flags      vmaFlags
-	pgoff      uint64   // in pages: of the file, or of the original address of anonymous memory
-	file       *File    // nil for private anonymous memory
-	huge       *hugeVMA // of hugetlb, else nil
-	name       string   // "[heap]", "[stack]", ... "" = by file, or [anon]
-
-	gone atomic.Bool // not in the list of its address space any more; set after the list is published
+	gone       atomic.Bool // not in the list of its address space any more; set after the list is published
+	pgoff      uint64      // in pages: of the file, or of the original address of anonymous memory
+	file       *File       // nil for private anonymous memory
+	huge       *hugeVMA    // of hugetlb, else nil
+	name       string      // "[heap]", "[stack]", ... "" = by file, or [anon]
+	began      *vma        // what it was first, nil = itself; see MappingID
 
 	// anon is the anon_vma: nil until the mapping is about to get its first
 	// anonymous page, then set once, under Space.mu (held for reading is
@@ -73,6 +73,7 @@ type anonVMA struct {
 func (v *vma) clone() *vma {
 	n := &vma{start: v.start, end: v.end, flags: v.flags, pgoff: v.pgoff, file: v.file, huge: v.huge, name: v.name}
 	n.anon.Store(v.anon.Load())
+	n.is(v)
 	return n
 }
 
@@ -198,17 +199,18 @@ func (l vmaList) replaced(i, j int, with ...*vma) vmaList {
 }
 
 // isolate returns the list with mappings split at start and end
-// (mm/mmap.c:__split_vma), and the positions [i, j) of those inside.
+// (mm/mmap.c:__split_vma), and the positions [i, j) of those inside. What is outside
+// becomes another mapping (new_below at the start, not at the end).
 func (l vmaList) isolate(start, end uint64) (n vmaList, i, j int) {
 	n = l
 	if i = n.find(start); i < len(n) && n[i].start < start {
 		v := n[i]
-		n = n.replaced(i, i+1, v.sub(v.start, start), v.sub(start, v.end))
+		n = n.replaced(i, i+1, v.sub(v.start, start).another(), v.sub(start, v.end))
 		i++
 	}
 	for j = i; j < len(n) && n[j].start < end; j++ {
 		if v := n[j]; v.end > end {
-			n = n.replaced(j, j+1, v.sub(v.start, end), v.sub(end, v.end))
+			n = n.replaced(j, j+1, v.sub(v.start, end), v.sub(end, v.end).another())
 		}
 	}
 	return n, i, j

@@ -107,6 +107,8 @@ func (e *engine) userCopy(tid uint32, c trace.UserCopy) {
 		e.warnings.once("a usercopy record names more than the %d bytes that the kernel copies for one call: the rest is left out", uint64(maxCopy))
 		c.Len = maxCopy
 	}
+	e.inKernel = true
+	defer func() { e.inKernel = false }()
 	done, out := e.copy(th, c)
 	for out == paging.OOM && e.makeVictim(th) {
 		done, out = e.copy(th, c)
@@ -267,8 +269,9 @@ func (e *engine) syscall(tid uint32, s trace.Syscall) error {
 	}
 	key := callKey{s.ABI, s.Nr}
 	if c, ok := calls[key]; ok {
+		e.begins(th, c.name, s.Args)
 		e.agree.compare(c.name, s.Args[:c.args], c.apply(e, th, &s), s.Ret)
-		e.work(th, c.name, s.Args[0])
+		e.ends(th, c.name, s.Args)
 		return nil
 	}
 	e.agree.ignore(trace.SyscallName(s.ABI, s.Nr))

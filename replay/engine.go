@@ -66,6 +66,9 @@ type engine struct {
 	started int                 // threads ever
 	current *thread             // the one switched in last, nil for none
 
+	early    bool // the batch at hand comes before the part that was asked for
+	inKernel bool // a call or a copy is being done
+
 	files       map[uint64]*knownFile   // by id
 	unknown     map[uint64]*unknownFile // by process id<<32 | descriptor
 	memfds      uint64                  // made by memfd_create
@@ -170,6 +173,7 @@ func (e *engine) loop(ctx context.Context, src trace.Source) error {
 
 // take applies a batch; of its references those that are given.
 func (e *engine) take(b *trace.Batch, refs []trace.Ref) (err error) {
+	e.early = b.Early
 	if b.Event != nil {
 		err = e.event(b.Event)
 	} else {

@@ -81,7 +81,7 @@ func (f *fan) fill(b *fanBlock) error {
 		if next.Event != nil {
 			e := *next.Event
 			e.Text = strings.Clone(e.Text)
-			b.batches = append(b.batches, trace.Batch{Thread: next.Thread, Event: &e, Seq: next.Seq})
+			b.batches = append(b.batches, trace.Batch{Thread: next.Thread, Event: &e, Seq: next.Seq, Early: next.Early})
 		} else {
 			at := len(b.refs)
 			b.refs = append(b.refs, next.Refs...) // batches made so far keep their own references if it grows

@@ -147,8 +147,8 @@ func (e *engine) onFault(i *paging.FaultInfo) {
 	if e.opts.Frames != nil {
 		e.opts.Frames.fault(i)
 	}
-	if th := e.threads[i.Task.TID()]; th != nil && e.opts.Work != nil {
-		e.opts.Work(Work{PID: pid, TID: th.tid, Accesses: th.accesses, Fault: i})
+	if e.tells() {
+		e.fault(i)
 	}
 	if e.opts.Explain != nil {
 		e.opts.Explain(Step{Record: e.records, Accesses: e.accesses, PID: pid, TID: i.Task.TID(), Fault: i})

@@ -147,7 +147,6 @@ func (e *engine) process(tid uint32, p trace.Process) error {
 	}
 	switch p.Op {
 	case trace.OpFork, trace.OpVFork:
-		e.work(th, "fork", 0)
 		return e.fork(th, p)
 	case trace.OpClone:
 		if err := e.vacantThread(p.Tid); err != nil {
@@ -195,7 +194,9 @@ func (e *engine) fork(th *thread, p trace.Process) error {
 		if th.task.MayFork() != 0 {
 			e.warnings.once("overcommit would refuse a fork that the trace has: its child is there all the same")
 		}
+		e.begins(th, "fork", [6]uint64{})
 		task = th.task.Fork(p.Child, tid, cpu)
+		e.ends(th, "fork", [6]uint64{})
 	}
 	child := e.newProcess(p.Child, th.proc.command, fds)
 	child.heap = th.proc.heap

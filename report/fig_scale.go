@@ -21,26 +21,36 @@ func ScaleText(w io.Writer, s *result.Scale) error {
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(tw, "CPUs\t")
 	for _, d := range s.Designs {
-		fmt.Fprintf(tw, "%s\t\t", d.Name)
+		fmt.Fprintf(tw, "%s\t\t\t", d.Name)
 	}
 	fmt.Fprintln(tw)
 	for i, n := range s.CPUs {
 		fmt.Fprintf(tw, "%d\t", n)
 		for _, d := range s.Designs {
-			fmt.Fprintf(tw, "%s/s\t%.1fx\t", SI(uint64(d.FaultsPerSecond[i])), d.FaultsPerSecond[i]/d.FaultsPerSecond[0])
+			fmt.Fprintf(tw, "%s/s\t%.1fx\t%.0f%%\t", SI(uint64(d.FaultsPerSecond[i])), d.FaultsPerSecond[i]/d.FaultsPerSecond[0], 100*d.Efficiency[i])
 		}
 		fmt.Fprintln(tw)
 	}
 	tw.Flush()
-	b.WriteByte('\n')
+	b.WriteString("\nFor each design: faults a second, how many times the first row that is, and its\nefficiency: the part that it is of as many times the faults of one CPU.\n\n")
 	for _, d := range s.Designs {
-		fmt.Fprintf(&b, "%-8s%s\n", d.Name, d.Meaning)
+		fmt.Fprintf(&b, "%-8s%s\n%8s%s\n", d.Name, d.Meaning, "", waitText(s, &d))
 	}
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(&b, "\nwarning: %s\n", warning)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// waitText says what threads wait for longest on the most CPUs.
+func waitText(s *result.Scale, d *result.ScaleDesign) string {
+	last := len(s.CPUs) - 1
+	on := plural(uint64(s.CPUs[last]), "CPU", "CPUs")
+	if w := d.Waits[last]; w.Share >= 0.005 {
+		return fmt.Sprintf("on %s, %.0f%% of the time waiting for %s", on, 100*w.Share, w.For)
+	}
+	return fmt.Sprintf("on %s hardly anybody waits", on)
 }
 
 // scaleSentence says what was simulated, and where the lines stop.
@@ -83,7 +93,7 @@ func scaleFigure(s *result.Scale) *drawing {
 			low, high = min(low, v), max(high, v)
 		}
 		p.Add(&l)
-		entries = append(entries, keyEntry{label: d.Name + ": " + d.Meaning, line: &l.style})
+		entries = append(entries, keyEntry{label: d.Name + ": " + d.Meaning + "; " + waitText(s, &d), line: &l.style})
 	}
 	p.Y.Min, p.Y.Max = low/1.5, high*1.2
 	return &drawing{

@@ -115,6 +115,7 @@ func TestSelection(t *testing.T) {
 	for _, s := range selections {
 		for _, s.Bare = range []bool{false, true} {
 			want := chosen(recs, s)
+			part := chosen(recs, Selection{From: s.From, To: s.To, Bare: true})
 			for name, way := range ways {
 				src, err := way(WithSelection(s))
 				if err != nil {
@@ -130,6 +131,9 @@ func TestSelection(t *testing.T) {
 						t.Fatalf("%+v, %s: %v", s, name, err)
 					}
 					got = append(got, sameRecords(t, recs, b)...)
+					if early := len(part) == 0 || b.Seq < uint64(part[0]); b.Early != early {
+						t.Fatalf("%+v, %s: record %d is said to be early: %v", s, name, b.Seq, b.Early)
+					}
 				}
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("%+v, %s: %d records, want %d", s, name, len(got), len(want))

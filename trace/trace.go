@@ -42,6 +42,7 @@ type Batch struct {
 	Words  []uint64 // nil, or one word per reference: see WithWords
 	Sum    Sum      // accesses of Refs; only where there are Words
 	Holds  bool     // see above
+	Early  bool     // an event before the part that was asked for, kept for the state that it makes: see Selection
 }
 
 // Sum is how many accesses references stand for.

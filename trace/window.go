@@ -95,10 +95,12 @@ func (w *window) admit(b *Batch) verdict {
 	}
 	if !w.entered && !w.reached(w.sel.From, b.Seq+n-1, ns, isTime) {
 		if b.Event != nil && !w.sel.Bare {
+			b.Early = true
 			return inside
 		}
 		return before
 	}
+	b.Early = false
 	if !w.entered {
 		w.entered = true
 		if !w.sel.From.IsTime && b.Refs != nil && w.sel.From.Record > b.Seq {

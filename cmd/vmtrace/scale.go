@@ -18,21 +18,23 @@ var scaleCommand = &command{
 	long: `
 Predicts how many page faults a second the threads of a trace take together on 1 to 128
 CPUs, if faults take one mutex of the address space (global), its mmap lock for reading
-(mm, Linux until 6.3), the lock of their mapping (vma, Linux 6.4), or only that of their
-page table (table, as in the model of this program).
+(mm, Linux until 6.3), the lock of their mapping (vma, Linux 6.4; where that cannot be had
+at once, the mmap lock), or only that of their page table (table, as in the model of this
+program).
 
 The trace is replayed once; then its threads do their faults, and the calls that change
 mappings, in virtual time: each in its own order, by a table of costs (the rows fault.*,
 call.map, access and lock.* of "vmtrace replay --costs"), with queues at each lock and at
 each word that CPUs share. It is a model of locks and no measurement: read the shape,
-where a line stops growing, and not the height.
+where a line stops growing, and not the height. For each design the lock is named, or
+the word of one, that threads wait for longest. What comes before --from is not simulated.
 
 Examples:
   vmtrace scale traces/threads.vmt
   vmtrace gen page_fault1 --threads 128 -o - | vmtrace scale -
   vmtrace scale --cpus 1,2,3,4 -o out x.vmt      and a picture: out/scale.png
   vmtrace scale --costs my.json x.vmt            {"costs": [{"what": "lock.line", "ns": 200}]}: two sockets
-  vmtrace scale --json x.vmt | jq '.designs[] | {name, faults_per_second}'`,
+  vmtrace scale --json x.vmt | jq '.designs[] | {name, efficiency, waits}'`,
 	setup: func(fs *pflag.FlagSet) action {
 		part := partFlags(fs, false)
 		asJSON := fs.Bool("json", false, "print the prediction as JSON")

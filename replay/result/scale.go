@@ -21,6 +21,16 @@ type ScaleDesign struct {
 	Name            string    `json:"name"`
 	Meaning         string    `json:"meaning"`
 	FaultsPerSecond []float64 `json:"faults_per_second"` // by number of CPUs, an estimate
+	// Efficiency, by number of CPUs, is the faults a second of n CPUs over n times those
+	// of one.
+	Efficiency []float64   `json:"efficiency"`
+	Waits      []ScaleWait `json:"waits"` // by number of CPUs
+}
+
+// ScaleWait is what threads wait for longest.
+type ScaleWait struct {
+	For   string  `json:"for"`   // "the word of the address space's lock"; empty if they never wait
+	Share float64 `json:"share"` // of the time that they spend, but for waiting for a CPU
 }
 
 // Write writes the prediction as an indented JSON document.

@@ -19,7 +19,8 @@ type Options struct {
 // DefaultSteps is how many faults and calls are simulated if nobody says.
 const DefaultSteps = 200_000
 
-// MaxSteps is the most that can be asked for: some 28 bytes each.
+// MaxSteps is the most that can be asked for: some 36 bytes each, and those of the mappings
+// that calls change.
 const MaxSteps = 1 << 24
 
 // MaxCPUs is the most CPUs that can be simulated.
@@ -53,12 +54,20 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Scale, er
 	for i := range Designs {
 		d := &Designs[i]
 		row := result.ScaleDesign{Name: d.Name, Meaning: d.Meaning}
+		rate := func(o outcome) float64 { return float64(p.faults) / o.now * 1e9 }
+		one := simulate(p, d, 1, price)
 		for _, n := range opts.CPUs {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			ns := simulate(p, d, n, price)
-			row.FaultsPerSecond = append(row.FaultsPerSecond, float64(p.faults)/ns*1e9)
+			o := one
+			if n > 1 {
+				o = simulate(p, d, n, price)
+			}
+			row.FaultsPerSecond = append(row.FaultsPerSecond, rate(o))
+			row.Efficiency = append(row.Efficiency, rate(o)/rate(one)/float64(n))
+			on, share := o.waits()
+			row.Waits = append(row.Waits, result.ScaleWait{For: on, Share: share})
 		}
 		out.Designs = append(out.Designs, row)
 	}
@@ -66,7 +75,7 @@ func Run(ctx context.Context, src trace.Source, opts Options) (*result.Scale, er
 		out.Warnings = []string{}
 	}
 	if p.left > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("the first %d faults and calls are simulated, %d more are left out", opts.Steps, p.left))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("the first %d faults and calls are simulated, %d more are left out", p.steps, p.left))
 	}
 	if len(p.threads) == 1 {
 		out.Warnings = append(out.Warnings, "the trace has one thread: more CPUs cannot help it")

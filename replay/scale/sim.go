@@ -12,11 +12,13 @@ type prices struct {
 // thread is a thread in the simulation.
 type thread struct {
 	steps []step
-	step  int // the one at hand
-	op    int // of the step
-	cpu   int // where it runs, or -1
-	home  int // where it ran last, plus 1
-	woken bool
+	step  int    // the next one
+	ops   []op   // of the one at hand
+	op    int    // the next one
+	nth   int    // of the mappings that the step changes, for operations about every
+	cpu   int    // where it runs, or -1
+	home  int    // where it ran last, plus 1
+	woken object // what it slept for, until it runs again
 }
 
 // lock is an object in the simulation.
@@ -31,6 +33,8 @@ type lock struct {
 type waiter struct {
 	thread int
 	what   what
+	object object
+	since  float64
 }
 
 // event is a thread that goes on at a time. Those of one time go on in the order in
@@ -60,17 +64,45 @@ type sim struct {
 	design  *Design
 	prices  prices
 	threads []thread
-	locks   []lock
+	objects []lock
 	idle    []int // CPUs, the next one last
 	ready   []int // threads that wait for a CPU
 	plan    events
 	planned uint64
-	now     float64
+	changed []uint32
+	outcome
 }
 
-// simulate returns how long the program takes, in ns.
-func simulate(p *program, d *Design, cpus int, price prices) float64 {
-	s := &sim{design: d, prices: price, threads: make([]thread, len(p.threads)), locks: make([]lock, p.objects+1)}
+// outcome is what a simulation comes to, in ns.
+type outcome struct {
+	now   float64 // how long the program took: the time, while it runs
+	spent float64 // by all threads, but for waiting for a CPU
+	// Of spent, for which lock and for which word threads waited. What they changed is
+	// theirs only when the line has come, so that counts, too, as does waking up.
+	locks, words [every + 1]float64
+}
+
+// waits finds what threads waited for longest: its name, and its share of what they
+// spent. It returns no name if nobody waited.
+func (o *outcome) waits() (on string, share float64) {
+	most := 0.0
+	for k := mm; k < every; k++ {
+		if w := o.locks[k]; w > most {
+			most, on = w, names[k]
+		}
+		if w := o.words[k]; w > most {
+			most, on = w, "the word of "+names[k]
+		}
+	}
+	if most == 0 {
+		return "", 0
+	}
+	return on, most / o.spent
+}
+
+// simulate lets the threads of a program run on so many CPUs.
+func simulate(p *program, d *Design, cpus int, price prices) outcome {
+	s := &sim{design: d, prices: price, threads: make([]thread, len(p.threads)), objects: make([]lock, p.objects+1), changed: p.changed}
 	for c := cpus - 1; c >= 0; c-- {
 		s.idle = append(s.idle, c)
 	}
@@ -84,7 +116,7 @@ func simulate(p *program, d *Design, cpus int, price prices) float64 {
 		s.now = e.at
 		s.run(e.thread)
 	}
-	return s.now
+	return s.outcome
 }
 
 // dispatch gives idle CPUs to threads that wait for one.
@@ -95,8 +127,10 @@ func (s *sim) dispatch() {
 		t := &s.threads[i]
 		t.cpu = s.idleFor(t)
 		cost := 0.0
-		if t.woken {
-			cost, t.woken = s.prices.wake, false
+		if t.woken != none {
+			cost = s.prices.wake
+			s.wait(&s.locks, t.woken, cost)
+			t.woken = none
 		}
 		s.after(i, s.now+cost)
 	}
@@ -126,25 +160,31 @@ func (s *sim) leave(t *thread) {
 	t.home, t.cpu = t.cpu+1, -1
 }
 
+// wait counts time that a thread waited.
+func (s *sim) wait(in *[every + 1]float64, o object, ns float64) {
+	if o == every {
+		o = vma
+	}
+	in[o] += ns
+	s.spent += ns
+}
+
 // run lets a thread do operations until one takes time or has to wait.
 func (s *sim) run(i int) {
 	t := &s.threads[i]
 	for {
-		if t.step == len(t.steps) {
+		if t.op == len(t.ops) && !s.begin(t) {
 			s.leave(t)
 			s.dispatch()
 			return
 		}
-		st, ops := &t.steps[t.step], s.design.fault
-		if t.steps[t.step].call {
-			ops = s.design.call
+		st := &t.steps[t.step-1]
+		o, at := t.next(st, s.changed)
+		if fails(o.what, st, &s.objects[at]) {
+			t.ops, t.op = s.design.retry, 0
+			continue
 		}
-		o := ops[t.op]
-		if t.op++; t.op == len(ops) {
-			t.op = 0
-			t.step++
-		}
-		if end, waits := s.do(i, t, st, o); waits {
+		if end, waits := s.do(i, t, st, o, &s.objects[at]); waits {
 			return
 		} else if end > s.now {
 			s.after(i, end)
@@ -153,33 +193,91 @@ func (s *sim) run(i int) {
 	}
 }
 
+// begin begins the next step of a thread, if there is one.
+func (s *sim) begin(t *thread) bool {
+	if t.step == len(t.steps) {
+		return false
+	}
+	t.ops, t.op = s.design.fault, 0
+	switch t.steps[t.step].kind {
+	case change:
+		t.ops = s.design.change
+	case look:
+		t.ops = s.design.look
+	}
+	t.step++
+	return true
+}
+
+// next returns the next operation of a step and the number of the object that it is
+// about. Operations side by side about every mapping come for one mapping after the
+// other, none if there is no mapping.
+func (t *thread) next(st *step, changed []uint32) (o op, at uint32) {
+	n := int(st.end - st.first)
+	for n == 0 && t.ops[t.op].object == every {
+		t.op++
+	}
+	o = t.ops[t.op]
+	t.op++
+	if o.object != every {
+		return o, st.at[o.object]
+	}
+	at = changed[int(st.first)+t.nth]
+	if t.op < len(t.ops) && t.ops[t.op].object == every {
+		return o, at
+	}
+	if t.nth++; t.nth == n {
+		t.nth = 0
+		return o, at
+	}
+	for t.op > 0 && t.ops[t.op-1].object == every {
+		t.op--
+	}
+	return o, at
+}
+
+// fails says that a fault cannot have the lock of its mapping at once: a writer has it
+// or, if it is tried, waits for it; or the fault is one that must not.
+func fails(how what, st *step, l *lock) bool {
+	switch how {
+	case peek:
+		return st.kind == slowFault || l.alone
+	case try:
+		return l.alone || len(l.queue) > 0
+	}
+	return false
+}
+
 // do begins an operation: it returns when it ends, or that the thread has to wait
 // for somebody to give a lock back.
-func (s *sim) do(i int, t *thread, st *step, o op) (end float64, waits bool) {
-	l := &s.locks[st.at[o.object]]
+func (s *sim) do(i int, t *thread, st *step, o op, l *lock) (end float64, waits bool) {
 	switch o.what {
 	case compute:
-		return s.now + float64(st.compute), false
+		return s.spend(float64(st.compute)), false
 	case work:
-		return s.now + s.rest(st), false
+		return s.spend(s.rest(st)), false
 	case held:
-		return s.now + s.prices.held, false
+		return s.spend(s.prices.held), false
 	case word:
-		begin, cost := max(s.now, l.freeAt), s.prices.word
+		begin, line := max(s.now, l.freeAt), 0.0
 		if l.last != 0 && l.last != t.cpu+1 {
-			cost += s.prices.line
+			line = s.prices.line
 		}
-		l.freeAt, l.last = begin+cost, t.cpu+1
+		l.freeAt, l.last = begin+s.prices.word+line, t.cpu+1
+		s.wait(&s.words, o.object, begin-s.now+line)
+		s.spent += s.prices.word
 		return l.freeAt, false
 	case free:
 		s.release(l)
 		return s.now, false
+	case peek:
+		return s.now, false
 	}
-	if len(l.queue) == 0 && !l.alone && (o.what == read || l.readers == 0) {
+	if len(l.queue) == 0 && !l.alone && (o.what == read || o.what == try || l.readers == 0) {
 		l.take(o.what)
 		return s.now, false
 	}
-	l.queue = append(l.queue, waiter{i, o.what})
+	l.queue = append(l.queue, waiter{i, o.what, o.object, s.now})
 	if o.what != spin {
 		s.leave(t)
 		s.dispatch()
@@ -187,17 +285,23 @@ func (s *sim) do(i int, t *thread, st *step, o op) (end float64, waits bool) {
 	return 0, true
 }
 
+// spend is when an operation ends that takes so long.
+func (s *sim) spend(ns float64) float64 {
+	s.spent += ns
+	return s.now + ns
+}
+
 // rest is the work of a step in the kernel but for what is done with the page table
 // locked; the cost of a fault holds both.
 func (s *sim) rest(st *step) float64 {
-	if st.call {
+	if st.kind == change || st.kind == look {
 		return float64(st.work)
 	}
 	return max(0, float64(st.work)-s.prices.held)
 }
 
 func (l *lock) take(how what) {
-	if how == read {
+	if how == read || how == try {
 		l.readers++
 	} else {
 		l.alone = true
@@ -218,11 +322,12 @@ func (s *sim) release(l *lock) {
 		}
 		l.queue = l.queue[1:]
 		l.take(w.what)
+		s.wait(&s.locks, w.object, s.now-w.since)
 		if w.what == spin {
 			s.after(w.thread, s.now)
 			continue
 		}
-		s.threads[w.thread].woken = true
+		s.threads[w.thread].woken = w.object
 		s.ready = append(s.ready, w.thread)
 	}
 	s.dispatch()

@@ -2,24 +2,29 @@ package scale
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay"
 )
 
 // step is what a thread does next, after so much time of its own. Objects have
 // numbers, from 1 on, over all kinds.
 type step struct {
-	compute float32 // ns
-	work    float32 // ns in the kernel
-	call    bool    // it changes mappings; else a fault
-	at      [table + 1]uint32
+	compute    float32 // ns
+	work       float32 // ns in the kernel
+	kind       kind
+	at         [table + 1]uint32
+	first, end uint32 // of program.changed: the mappings that a call changes
 }
 
 // program is the steps of all threads, in the order in which the threads appear.
 type program struct {
 	threads [][]step
+	changed []uint32
 	objects int // numbers given out
 	faults  int
+	steps   int
 	left    int // steps beyond the limit
 }
 
@@ -27,35 +32,37 @@ type program struct {
 type collector struct {
 	costs   *replay.Costs
 	limit   int // steps
-	steps   int
 	threads map[uint32]*state
 	order   []*state
 	numbers map[key]uint32
-	left    int
-	faults  int
+	p       program
 }
 
-// key tells objects apart: of a process, the kind and where it begins.
+// key tells objects apart: a mapping by its ID, a table by the address space and where
+// it begins, an address space by its number.
 type key struct {
-	pid  uint32
-	kind object
-	at   uint64
+	kind  object
+	space uint32
+	at    uint64
+	id    paging.MappingID
 }
 
 // state is a thread while it is collected.
 type state struct {
 	steps    []step
-	accesses uint64 // before the last step
+	accesses uint64          // before the last step
+	inCall   bool            // the last step is a call that has not been done
+	before   paging.Mappings // when it began
 }
-
-// writers are the calls that take the mmap lock for writing; the others are passed
-// over.
-var writers = map[string]bool{"mmap": true, "mmap2": true, "old_mmap": true, "munmap": true, "mprotect": true, "pkey_mprotect": true,
-	"mremap": true, "remap_file_pages": true, "brk": true, "mlock": true, "mlock2": true, "munlock": true, "mlockall": true,
-	"munlockall": true, "shmat": true, "shmdt": true, "fork": true}
 
 // tableShift is log2 of the bytes that a leaf table maps on x86-64.
 const tableShift = 21
+
+// There is room for so many changed mappings: a fork changes all of them.
+const (
+	changedAtLeast = 1 << 20
+	changedPerStep = 4
+)
 
 func newCollector(costs *replay.Costs, limit int) *collector {
 	return &collector{costs: costs, limit: limit, threads: map[uint32]*state{}, numbers: map[key]uint32{}}
@@ -63,11 +70,16 @@ func newCollector(costs *replay.Costs, limit int) *collector {
 
 // add takes one thing that a thread did.
 func (c *collector) add(w replay.Work) {
-	if w.Fault == nil && !writers[w.Call] {
-		return
+	k := noStep
+	switch {
+	case w.Fault != nil:
+		k = kindOfFault(&w)
+	case w.Done:
+		c.done(&w)
+	default:
+		k = kindOfCall(&w)
 	}
-	if c.steps++; c.steps > c.limit {
-		c.left++
+	if k == noStep {
 		return
 	}
 	th := c.threads[w.TID]
@@ -76,21 +88,57 @@ func (c *collector) add(w replay.Work) {
 		c.threads[w.TID] = th
 		c.order = append(c.order, th)
 	}
-	s := step{compute: float32(float64(w.Accesses-min(w.Accesses, th.accesses)) * c.costs.NS("access"))}
+	if c.p.steps >= c.limit || len(c.p.changed) >= changedAtLeast+changedPerStep*c.limit {
+		c.p.left++
+		return
+	}
+	c.p.steps++
+	s := step{kind: k, compute: float32(float64(w.Accesses-min(w.Accesses, th.accesses)) * c.costs.NS("access"))}
 	th.accesses = w.Accesses
-	s.at[mm] = c.number(key{w.PID, mm, 0})
+	space := w.Mappings.Space()
+	s.at[mm] = c.number(key{kind: mm, space: space})
 	if f := w.Fault; f != nil {
-		c.faults++
+		c.p.faults++
 		s.work = float32(c.costs.NS("fault." + f.Kind.String()))
-		s.at[vma], s.at[table] = c.number(key{w.PID, vma, f.Start}), c.number(key{w.PID, table, f.Addr >> tableShift})
+		s.at[vma] = c.number(key{kind: vma, id: f.Mapping})
+		s.at[table] = c.number(key{kind: table, space: space, at: f.Addr >> tableShift})
 	} else {
-		s.call, s.work = true, float32(c.costs.NS("call.map"))
-		s.at[vma] = c.number(key{w.PID, vma, w.Addr})
+		s.work = float32(c.costs.NS("call.map"))
+		th.inCall, th.before = k == change, w.Mappings
 	}
 	th.steps = append(th.steps, s)
 }
 
+// done notes which mappings a call has changed. The faults that it took on its way stand
+// behind it: the kernel takes them when it has given the mmap lock back.
+func (c *collector) done(w *replay.Work) {
+	th := c.threads[w.TID]
+	if th == nil || !th.inCall {
+		return
+	}
+	th.inCall = false
+	first := len(c.p.changed)
+	note := func(id paging.MappingID) { c.p.changed = append(c.p.changed, c.number(key{kind: vma, id: id})) }
+	if w.Call == "fork" { // dup_mmap locks them all
+		th.before.Each(note)
+	} else {
+		th.before.Changed(w.Mappings, note)
+	}
+	th.before = paging.Mappings{}
+	slices.Sort(c.p.changed[first:]) // one that is still there came twice
+	c.p.changed = c.p.changed[:first+len(slices.Compact(c.p.changed[first:]))]
+	i := len(th.steps) - 1
+	for th.steps[i].kind != change {
+		i--
+	}
+	th.steps[i].first, th.steps[i].end = uint32(first), uint32(len(c.p.changed))
+}
+
+// number is that of an object; what is not there has none.
 func (c *collector) number(k key) uint32 {
+	if k == (key{kind: vma}) {
+		return 0
+	}
 	n, ok := c.numbers[k]
 	if !ok {
 		n = uint32(len(c.numbers)) + 1
@@ -101,12 +149,12 @@ func (c *collector) number(k key) uint32 {
 
 // program returns what was collected; an error says why nothing can be told of it.
 func (c *collector) program() (*program, error) {
-	p := &program{objects: len(c.numbers), faults: c.faults, left: c.left}
+	c.p.objects = len(c.numbers)
 	for _, th := range c.order {
-		p.threads = append(p.threads, th.steps)
+		c.p.threads = append(c.p.threads, th.steps)
 	}
-	if p.faults == 0 {
+	if c.p.faults == 0 {
 		return nil, fmt.Errorf("the trace has no page faults: there is nothing that could scale")
 	}
-	return p, nil
+	return &c.p, nil
 }
