@@ -25,7 +25,7 @@ type blockDecoder struct {
 	cols       [numColumns][]byte
 
 	word    func(*Ref) uint64   // of a symbol; nil: no words
-	symbols []decSymbol         // at most numSymbols, by number
+	symbols []decSymbol         // by place
 	offsets [numContexts]uint16 // of the last reference to pages with this hash
 	defined int                 // symbols defined in the block
 	vpn     uint64              // page of the symbol defined last
@@ -78,7 +78,7 @@ func (d *blockDecoder) open(raw []byte) error {
 		return err
 	}
 	clear(d.offsets[:])
-	d.symbols, d.defined, d.vpn, d.ip = d.symbols[:0], 0, 0, 0
+	d.forget()
 	d.isAhead, d.eventsOnly, d.out = false, false, 0
 	return d.nextRun()
 }

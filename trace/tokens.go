@@ -5,8 +5,36 @@ import "encoding/binary"
 // decSymbol is an entry of the decoder's table.
 type decSymbol struct {
 	ref  Ref  // Offset is 0, and the counts of an open symbol
-	has  byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches
+	has  byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches; vacant
 	word uint64
+}
+
+// The decoder's table has a place for each byte that a token can begin with. Those
+// of symbols of two bytes come after these, and where no symbol of one byte is,
+// vacant is said: then one question tells whether a token is all there is to a
+// reference.
+const (
+	narrowPlaces = 1 << 8
+	vacant       = 1 << 7
+)
+
+// forget begins without symbols.
+func (d *blockDecoder) forget() {
+	if d.symbols == nil {
+		d.symbols = make([]decSymbol, narrowPlaces)
+	}
+	for i := range narrowPlaces {
+		d.symbols[i].has = vacant
+	}
+	d.defined, d.vpn, d.ip = 0, 0, 0
+}
+
+// place is where the symbol of a number stands in the table.
+func place(n int) int {
+	if n < numWide {
+		return n
+	}
+	return n + narrowPlaces - numWide
 }
 
 // decodeTokens decodes all but the offsets, and words if there is room for them,
@@ -40,12 +68,12 @@ func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
 			at++
 			fallthrough
 		default:
-			if n >= len(d.symbols) {
+			if n >= d.defined {
 				return i, "symbol without definition"
 			}
-			out[i] = d.symbols[n].ref
+			out[i] = d.symbols[place(n)].ref
 		}
-		s := &d.symbols[n]
+		s := &d.symbols[place(n)]
 		if s.has != 0 {
 			w := decodeCounts(&out[i], s.has, counts)
 			if w < 0 {
@@ -69,26 +97,27 @@ func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
 // one byte and their symbols, which are those of one byte, have all counts: most
 // are, and this loop is where the time goes. It returns how many there were.
 func (d *blockDecoder) decodePlain(out []Ref, words []uint64, tokens []byte, sum *Sum) int {
-	symbols := d.symbols[:min(len(d.symbols), numWide)]
+	symbols := (*[narrowPlaces]decSymbol)(d.symbols)
 	n := min(len(out), len(tokens))
 	out, tokens = out[:n], tokens[:n]
 	if d.word == nil {
 		for i, t := range tokens {
-			if int(t) >= len(symbols) || symbols[t].has != 0 {
+			s := &symbols[t]
+			if s.has != 0 {
 				return i
 			}
-			out[i] = symbols[t].ref
+			out[i] = s.ref
 		}
 		return n
 	}
 	words = words[:n]
 	data, fetches := uint64(0), uint64(0) // in registers
 	for i, t := range tokens {
-		if int(t) >= len(symbols) || symbols[t].has != 0 {
+		s := &symbols[t]
+		if s.has != 0 {
 			n = i
 			break
 		}
-		s := &symbols[t]
 		out[i], words[i] = s.ref, s.word
 		data += uint64(s.ref.Reads) + uint64(s.ref.Writes)
 		fetches += uint64(s.ref.Execs)
@@ -129,10 +158,11 @@ func (d *blockDecoder) define(out *Ref) int {
 	d.cols[colSymbols], d.cols[colPages] = c, d.cols[colPages][w:]
 	n := d.defined % numSymbols
 	d.defined++
-	if n == len(d.symbols) {
+	at := place(n)
+	if at == len(d.symbols) {
 		d.symbols = append(d.symbols, decSymbol{})
 	}
-	s := &d.symbols[n]
+	s := &d.symbols[at]
 	s.ref.VPN, s.ref.First, s.ref.Offset, s.has = d.vpn, first, 0, open
 	s.ref.Reads, s.ref.Writes, s.ref.Execs = out.Reads, out.Writes, out.Execs
 	if d.word != nil {
