@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/vmtrace/vmtrace/paging"
@@ -112,6 +113,39 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// TestBesideAnything is the same on random programs that fork, clone, map, protect,
+// advise and unmap, and on the bundled traces, where every stretch between two events is
+// tried however short it is.
+func TestBesideAnything(t *testing.T) {
+	var traces [][]byte
+	for seed := range uint64(12) {
+		traces = append(traces, programTrace(t, seed, 4000, 0))
+	}
+	for _, name := range []string{"threads", "fork", "sort"} {
+		data, err := os.ReadFile("../traces/" + name + ".vmt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		traces = append(traces, data)
+	}
+	for _, thp := range []paging.THP{paging.THPNever, paging.THPAlways} {
+		trials := 0
+		for i, data := range traces {
+			model := paging.DefaultConfig()
+			model.THP, model.CPUs = thp, 3
+			want, _, _ := besideDocument(t, data, model, 1)
+			got, done, _ := besideDocument(t, data, model, 3)
+			if got != want {
+				t.Errorf("trace %d, huge pages %v: the result differs", i, thp)
+			}
+			trials += done
+		}
+		if trials < 50 {
+			t.Errorf("huge pages %v: %d trials", thp, trials)
+		}
+	}
+}
+
 // besideDocument is the result, and how many trials there were.
 func besideDocument(t *testing.T, data []byte, model paging.Config, workers int) (doc string, done, failed int) {
 	t.Helper()
@@ -125,7 +159,7 @@ func besideDocument(t *testing.T, data []byte, model paging.Config, workers int)
 		t.Fatal(err)
 	}
 	w := newBeside(e)
-	w.few = 300
+	w.few = 1
 	for {
 		b, err := src.Next()
 		if err == io.EOF {
