@@ -159,7 +159,6 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 		m.frames.freeBlock(head)
 		return collapseNoRoom
 	}
-	s.flushPages(t, FlushCollapse, base, base+size) // pmdp_collapse_flush
 	gone := [numRSS]int64{}
 	tab.lock(t)
 	for i := range size {
@@ -184,6 +183,9 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 		bits |= pteW
 	}
 	atomic.StoreUint64(&tab.huge, mkPTE(head, bits))
+	// pmdp_collapse_flush, which takes the table out first. Here the flush comes after both
+	// changes: before them a walk beside it could keep what it has just seen.
+	s.flushPages(t, FlushCollapse, base, base+size)
 	tab.unlock(t)
 	s.huge.Add(1)
 	s.countHuge(1)

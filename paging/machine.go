@@ -71,6 +71,10 @@ func (m *Machine) Config() Config { return m.cfg }
 // CPUs is the number of processors.
 func (m *Machine) CPUs() int { return len(m.cpus) }
 
+// Accounting says that pages are held against a limit, or a policy is told of them: then
+// the order of all references is part of what the machine does.
+func (m *Machine) Accounting() bool { return m.memory != nil }
+
 // OnFault has f called for every fault, however it ended, from the goroutine of
 // the task that faulted, with no lock held but that of its CPU: f must not make
 // a task run on that CPU. Set it before the first task runs. The FaultInfo is

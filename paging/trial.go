@@ -18,21 +18,18 @@ type Strand struct {
 // Trial performs what the tasks of several CPUs do next, each CPU's strands in
 // order and the CPUs side by side on so many goroutines, of which the caller is
 // one. It returns true when all of it was steady: every access found an entry that
-// permits it, and of entries only accessed bits changed. Then the CPUs had nothing
-// to say to each other, and everything is as if the strands of all of them had been
-// performed one after the other in any order that keeps each CPU's own.
+// permits it, with the accessed bit set and for a write the dirty bit. Then no page table
+// has changed, the CPUs had nothing to say to each other, and everything is as if the
+// strands of all of them had been performed one after the other in any order that keeps
+// each CPU's own. Otherwise it returns false, and nothing has happened.
 //
-// Otherwise it returns false, and nothing has happened but that accessed bits are
-// set early: the caller performs the strands itself, in their own order, before
-// anything else. Nobody can tell by then: a fault takes no entry away that
-// permits an access, and what reads accessed bits is not a fault while there is no
-// limit.
-//
-// A dirty bit that is set is not steady, for another CPU's entry holds it or not
-// (and a later write there is a check or a hit) by who was first.
+// A bit that has to be set is not steady: of a dirty bit another CPU's TLB learns or
+// not, by who was first, and so whether a later write there is a check; and an accessed
+// bit may be set for an access that in the right order comes after the end of its
+// process, or after a split of a huge page that hands it on.
 //
 // A list of strands is of tasks on one CPU, and no two lists are of the same. The
-// machine has to be quiet, and without a limit.
+// machine has to be quiet, and not [Machine.Accounting].
 func (m *Machine) Trial(lists [][]Strand, workers int) bool {
 	undo := m.mark(lists)
 	var next atomic.Int32
@@ -75,13 +72,13 @@ func steady(list []Strand, failed *atomic.Bool) bool {
 	return true
 }
 
-// permits says that an access changes nothing in an entry but its accessed bit.
+// permits says that an access is permitted by an entry and changes nothing in it.
 func permits(p *uint64, a Access) bool {
 	if p == nil {
 		return false
 	}
 	e := atomic.LoadUint64(p)
-	return e&pteP != 0 && (a != Write || e&(pteW|pteD) == pteW|pteD) && (a != Exec || e&pteNX == 0)
+	return e&(pteP|pteA) == pteP|pteA && (a != Write || e&(pteW|pteD) == pteW|pteD) && (a != Exec || e&pteNX == 0)
 }
 
 // trialMarks are what a trial changes, as it was before.

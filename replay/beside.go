@@ -16,7 +16,7 @@ import (
 // TLBs it makes void when, is part of the result.
 type beside struct {
 	engine *engine
-	on     bool // there is somebody to do it, and no limit
+	on     bool // there is somebody to do it, and the order is not part of the result
 	few    int  // references that are too few to be worth it
 	held   []heldBatch
 	lists  [][]paging.Strand // by CPU
@@ -45,11 +45,12 @@ const (
 
 func newBeside(e *engine) *beside {
 	o := &e.opts
-	on := o.Workers > 1 && o.Model.Memory == 0 && o.Sample == nil && !e.single() && e.machine.CPUs() > 1
+	on := o.Workers > 1 && !e.machine.Accounting() && o.Sample == nil && !e.single() && e.machine.CPUs() > 1
 	return &beside{engine: e, on: on, few: besideFew, lists: make([][]paging.Strand, e.machine.CPUs())}
 }
 
-// take performs a batch, or holds it for as long as the source does.
+// take performs a batch, or holds it for as long as the source does; at the end of the
+// source it is for release to perform what is held.
 func (s *beside) take(b *trace.Batch) error {
 	if !s.on || !s.hold(b) {
 		if err := s.release(); err != nil {

@@ -51,9 +51,10 @@ func newLane(e *engine) *lane {
 
 // loop takes the whole source through all engines.
 func (l *lane) loop(ctx context.Context, src trace.Source) error {
-	take := l.take
+	take, end := l.take, func() error { return nil }
 	if len(l.engines) == 1 && l.sample == nil {
-		take = newBeside(l.engines[0]).take
+		s := newBeside(l.engines[0])
+		take, end = s.take, s.release
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -61,7 +62,7 @@ func (l *lane) loop(ctx context.Context, src trace.Source) error {
 		}
 		b, err := src.Next()
 		if err == io.EOF {
-			return nil
+			return end()
 		}
 		if err != nil {
 			return err

@@ -32,7 +32,8 @@ type Header struct {
 // Batch is what a Source hands out: either a run of references of one thread,
 // or one event. It and what it points to are valid until the next call of
 // Next; with Holds, what Refs, IPs and Words point to is until the next but one,
-// and so on to the first batch without.
+// and so on to the first batch without, or the end of the source, after which they stay
+// until it is closed.
 type Batch struct {
 	Thread uint32   // of all references, or of the event
 	Refs   []Ref    // nil when Event is set
