@@ -8,9 +8,10 @@ import (
 // beside lets threads on different CPUs go on side by side, also those of different
 // processes: batches between two events are held until there are enough of them,
 // and then performed by each CPU for itself, which has its own TLB and walks the
-// page table without a lock ([paging.Machine.Trial]). Where one of them takes a fault the CPUs
-// are set back to where they were, and the batches are performed in the order of the
-// trace. So the result is that of one goroutine, to the byte.
+// page table without a lock ([paging.Machine.Trial]). Where one of them takes a fault, or
+// has a bit of an entry to set, the CPUs are set back to where they were, and the batches
+// are performed in the order of the trace. So the result is that of one goroutine, to the
+// byte.
 //
 // Faults keep their order: who takes one that two CPUs come to, and which entries of
 // TLBs it makes void when, is part of the result.
@@ -107,7 +108,7 @@ func (s *beside) release() error {
 	if len(s.held) == 0 {
 		return nil
 	}
-	err := error(nil)
+	var err error
 	if s.try() {
 		err = s.account()
 	} else {

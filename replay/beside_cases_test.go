@@ -9,7 +9,7 @@ import (
 	"github.com/vmtrace/vmtrace/trace"
 )
 
-// scribe writes a trace of a process 1 with memory at scribeBase.
+// scribe writes a trace.
 type scribe struct {
 	t   *testing.T
 	w   *trace.Writer
@@ -18,13 +18,20 @@ type scribe struct {
 
 const scribeBase = uint64(0x40000000)
 
-func newScribe(t *testing.T, bytes uint64) *scribe {
+func newScribe(t *testing.T) *scribe {
 	t.Helper()
 	s := &scribe{t: t}
 	var err error
 	if s.w, err = trace.NewWriter(&s.out, generatedHeader); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// oneProcess begins with process 1 and so much memory at scribeBase.
+func oneProcess(t *testing.T, bytes uint64) *scribe {
+	t.Helper()
+	s := newScribe(t)
 	s.process(1, trace.Process{Op: trace.OpStart, Child: 1, Tid: 1, Text: "a"})
 	s.call(1, 9, scribeBase, bytes, 3, 0x32) // mmap
 	return s
@@ -85,7 +92,7 @@ func (s *scribe) same(model paging.Config, how ...trace.ReaderOption) {
 
 // The part that was asked for ends between two references of a block.
 func TestBesideEndsEarly(t *testing.T) {
-	s := newScribe(t, 10<<12)
+	s := oneProcess(t, 10<<12)
 	s.process(1, trace.Process{Op: trace.OpClone, Child: 1, Tid: 2})
 	s.refs(1, 0, trace.Write, 200)
 	s.refs(2, 0, trace.Write, 1)
@@ -94,7 +101,7 @@ func TestBesideEndsEarly(t *testing.T) {
 
 // A policy that is told of every reference, in the pass for the future too.
 func TestBesidePolicy(t *testing.T) {
-	s := newScribe(t, 10<<12)
+	s := oneProcess(t, 10<<12)
 	for page := range uint64(10) {
 		s.refs(1, page, trace.Write, 10000)
 	}
@@ -112,7 +119,7 @@ func TestBesidePolicy(t *testing.T) {
 // before another reads in it: the parts do not get the bit (__split_huge_pmd_locked
 // hands it on), and so MADV_FREE has no young entry to flush.
 func TestBesideSplit(t *testing.T) {
-	s := newScribe(t, 2<<20)
+	s := oneProcess(t, 2<<20)
 	s.refs(1, 0, trace.Write, 100000)
 	s.process(1, trace.Process{Op: trace.OpFork, Child: 10, Tid: 10})
 	s.process(10, trace.Process{Op: trace.OpClone, Child: 10, Tid: 11})
@@ -128,7 +135,7 @@ func TestBesideSplit(t *testing.T) {
 // what another thread of it reads after that does not happen, and leaves no accessed
 // bit for MADV_COLD to clear.
 func TestBesideEndOfProcess(t *testing.T) {
-	s := newScribe(t, 10<<12)
+	s := oneProcess(t, 10<<12)
 	for page := range uint64(10) {
 		s.refs(1, page, trace.Write, 10000)
 	}

@@ -18,33 +18,15 @@ import (
 // protects pages, drops some, or comes to pages that it has not touched.
 func crowd(t *testing.T, seed uint64) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	w, err := trace.NewWriter(&out, generatedHeader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(seed, 3))
-	event := func(e trace.Event) {
-		if err := w.Event(&e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	call := func(tid uint32, nr uint64, args ...uint64) {
-		s := trace.Syscall{ABI: trace.ABIX8664, Nr: uint32(nr)}
-		copy(s.Args[:], args)
-		if nr == 9 {
-			s.Ret = args[0]
-		}
-		event(trace.NewSyscall(tid, s))
-	}
+	s, rng := newScribe(t), rand.New(rand.NewPCG(seed, 3))
 	const base, pages = uint64(0x10000000), 600
 	var tids []uint32
 	for pid := uint32(1); pid <= 20; pid += 10 {
-		event(trace.NewProcess(pid, trace.Process{Op: trace.OpStart, Child: pid, Tid: pid, Text: "crowd"}))
-		call(pid, 9, base, pages<<12, 3, 0x32)
+		s.process(pid, trace.Process{Op: trace.OpStart, Child: pid, Tid: pid, Text: "crowd"})
+		s.call(pid, 9, base, pages<<12, 3, 0x32)
 		for tid := pid; tid < pid+3; tid++ {
 			if tid != pid {
-				event(trace.NewProcess(pid, trace.Process{Op: trace.OpClone, Child: pid, Tid: tid}))
+				s.process(pid, trace.Process{Op: trace.OpClone, Child: pid, Tid: tid})
 			}
 			tids = append(tids, tid)
 		}
@@ -56,16 +38,16 @@ func crowd(t *testing.T, seed uint64) []byte {
 			at := base + uint64(rng.IntN(pages-64))<<12
 			switch rng.IntN(4) {
 			case 0:
-				event(trace.NewSched(trace.Sched{Thread: tid, CPU: uint32(1 + rng.IntN(6))}))
+				s.event(trace.NewSched(trace.Sched{Thread: tid, CPU: uint32(1 + rng.IntN(6))}))
 			case 1:
 				child++
-				event(trace.NewProcess(tid, trace.Process{Op: trace.OpFork, Child: child, Tid: child}))
-				event(trace.NewProcess(child, trace.Process{Op: trace.OpExit}))
+				s.process(tid, trace.Process{Op: trace.OpFork, Child: child, Tid: child})
+				s.process(child, trace.Process{Op: trace.OpExit})
 			case 2:
-				call(tid, 10, at, 64<<12, 1)
-				call(tid, 10, at, 64<<12, 3)
+				s.call(tid, 10, at, 64<<12, 1)
+				s.call(tid, 10, at, 64<<12, 3)
 			case 3:
-				call(tid, 28, at, 64<<12, 4) // MADV_DONTNEED
+				s.call(tid, 28, at, 64<<12, 4) // MADV_DONTNEED
 			}
 		}
 		refs := make([]trace.Ref, 20+rng.IntN(100))
@@ -76,14 +58,14 @@ func crowd(t *testing.T, seed uint64) []byte {
 			}
 			refs[i] = r
 		}
-		if err := w.Refs(tid, refs, nil); err != nil {
+		if err := s.w.Refs(tid, refs, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
+	if err := s.w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return out.Bytes()
+	return s.out.Bytes()
 }
 
 // TestBeside: threads and processes that go on side by side have the result of one

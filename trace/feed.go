@@ -55,7 +55,7 @@ func (b *block) unpack(zr *zstd.Decoder, ahead bool) {
 	if cap(b.raw) < b.size+zstdSlack {
 		b.raw = make([]byte, 0, roomy(b.size)+zstdSlack)
 	}
-	raw, err := zr.DecodeAll(b.frame, b.raw[:0:b.size+zstdSlack]) // hardly into more than the frame says
+	raw, err := zr.DecodeAll(b.frame, b.raw[:0:b.size+zstdSlack]) // what is more than the frame says is found below
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
