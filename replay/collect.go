@@ -147,6 +147,7 @@ func (e *engine) totals(s *paging.Stats) result.Totals {
 // of a result.
 var labelWarnings = map[string]string{
 	"order":    "the order of accesses of different threads in this trace is %s",
+	"after":    "recorded from the mark %q on: references before it are not in the trace, events are; pages that only those references brought into memory are not there (cold start)",
 	"faults":   "this trace holds faults %s: accesses that did not fault are not in it",
 	"regions":  "the mappings of this trace are %s, not recorded",
 	"accesses": "accesses in this trace: %s; it tells of system calls only",
@@ -165,7 +166,7 @@ func (e *engine) allWarnings(fromSource []string, stats *paging.Stats) []string 
 	for _, s := range fromSource {
 		w = append(w, plain(s))
 	}
-	for _, key := range []string{"order", "faults", "regions", "accesses", "pages"} {
+	for _, key := range []string{"order", "after", "faults", "regions", "accesses", "pages"} {
 		v, ok := e.header.Labels[key]
 		add(ok, labelWarnings[key], plain(v))
 	}

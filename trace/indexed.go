@@ -95,8 +95,10 @@ func newIndexFeed(r io.ReaderAt, c io.Closer, blocks []BlockInfo, w *window) *in
 			break
 		}
 	}
-	for f.first < len(blocks) && !w.reaches(w.sel.From, &blocks[f.first]) {
-		f.first++
+	if w.sel.From.Mark == "" { // else the index does not tell where it is
+		for f.first < len(blocks) && !w.reaches(w.sel.From, &blocks[f.first]) {
+			f.first++
+		}
 	}
 	for i := range blocks {
 		if w.reaches(w.sel.To, &blocks[i]) {
@@ -109,7 +111,10 @@ func newIndexFeed(r io.ReaderAt, c io.Closer, blocks []BlockInfo, w *window) *in
 
 // reaches says whether the point is in the block or before it.
 func (w *window) reaches(p Point, b *BlockInfo) bool {
-	if p.IsTime {
+	switch {
+	case p.Mark != "":
+		return false
+	case p.IsTime:
 		return b.Times > 0 && since(b.LastNS, w.base) >= uint64(p.Time)
 	}
 	return b.Seq+b.Records > p.Record

@@ -48,7 +48,10 @@ func chosen(recs []record, s Selection) []int {
 			at = time.Duration(r.ev.Args[0] - base)
 		}
 		reached := func(p Point) bool {
-			if p.IsTime {
+			switch {
+			case p.Mark != "":
+				return r.ev != nil && r.ev.Kind == KindMark && r.ev.Text == p.Mark
+			case p.IsTime:
 				return at >= p.Time
 			}
 			return uint64(i) >= p.Record
@@ -79,6 +82,11 @@ var selections = []Selection{
 	{From: Point{IsTime: true, Time: 1234567 * time.Microsecond}, To: Point{Record: 2000}},
 	{From: Point{IsTime: true, Time: time.Hour}},
 	{To: Point{IsTime: true, Time: time.Nanosecond}},
+	{From: Point{Mark: "phase 0x33e"}},
+	{From: Point{Mark: "phase 0x33e"}, To: Point{Mark: "phase 0x9e2"}},
+	{To: Point{Mark: "phase 0x33e"}},
+	{From: Point{Record: 100}, To: Point{Mark: "no such phase"}},
+	{From: Point{Mark: "no such phase"}},
 }
 
 // indexedBytes opens whole .vmt data by its index.
@@ -171,7 +179,7 @@ func sameRecords(t *testing.T, recs []record, b *Batch) []int {
 func checkSelectionWarning(t *testing.T, s Selection, name string, warnings []string, n int) {
 	t.Helper()
 	text := strings.Join(warnings, "; ")
-	nothing := s.From.Record >= uint64(n) || s.From.Time >= time.Hour || !s.To.IsTime && s.To.Record > 0 && s.From.Record >= s.To.Record
+	nothing := s.From.Mark == "no such phase" || s.From.Record >= uint64(n) || s.From.Time >= time.Hour || !s.To.IsTime && s.To.Record > 0 && s.From.Record >= s.To.Record
 	cold := s.From != Point{} && !s.Bare
 	switch {
 	case nothing && !strings.Contains(text, "nothing is selected"),

@@ -8,7 +8,7 @@ import (
 )
 
 // System-call names by number, as in arch/x86/entry/syscalls/syscall_64.tbl and
-// syscall_32.tbl of Linux 6.1 (and, for aarch64, the memory calls of
+// syscall_32.tbl of Linux 6.1 (and, for aarch64, the calls of memory, files and marks in
 // include/uapi/asm-generic/unistd.h). A name stands for the number after the one
 // before it; N:name sets the number. i386 call 90 takes its arguments in a
 // block in memory and is named old_mmap here.
@@ -94,9 +94,10 @@ fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madv
 quotactl_fd landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret process_mrelease
 futex_waitv set_mempolicy_home_node`,
 	ABIAArch64: `
-23:dup dup3 fcntl 56:openat close 63:read write 93:exit exit_group 196:shmat shmdt 214:brk munmap mremap 220:clone
+23:dup dup3 fcntl 48:faccessat 56:openat close 63:read write 79:newfstatat 93:exit exit_group 196:shmat shmdt 214:brk munmap mremap 220:clone
 execve mmap 226:mprotect msync mlock munlock mlockall munlockall 232:mincore madvise remap_file_pages
-282:userfaultfd 284:mlock2 288:pkey_mprotect 436:close_range 440:process_madvise`,
+282:userfaultfd 284:mlock2 288:pkey_mprotect 291:statx 436:close_range
+439:faccessat2 process_madvise`,
 }
 
 type syscallNames struct {

@@ -4,36 +4,50 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Point is a place in a trace: a record number, or a time since the first time
-// record.
+// Point is a place in a trace: a record number, a time since the first time record,
+// or the first mark with a label.
 type Point struct {
 	Record uint64
 	Time   time.Duration
 	IsTime bool
+	Mark   string // "" for none
 }
 
-// ParsePoint reads a record number such as 120000 or a time such as 1.5s.
+// markPoint begins a place that is a mark.
+const markPoint = "mark:"
+
+// ParsePoint reads a record number such as 120000, a time such as 1.5s, or a mark
+// such as mark:ready.
 func ParsePoint(s string) (Point, error) {
+	if label, ok := strings.CutPrefix(s, markPoint); ok && label != "" {
+		return Point{Mark: label}, nil
+	}
 	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
 		return Point{Record: n}, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return Point{}, fmt.Errorf("%q is neither a record number such as 120000 nor a time such as 1.5s", s)
+		return Point{}, fmt.Errorf("%q is neither a record number such as 120000, nor a time such as 1.5s, nor a mark such as mark:ready", s)
 	}
 	return Point{Time: d, IsTime: true}, nil
 }
 
 // String is the inverse of ParsePoint.
 func (p Point) String() string {
-	if p.IsTime {
+	switch {
+	case p.Mark != "":
+		return markPoint + p.Mark
+	case p.IsTime:
 		return p.Time.String()
 	}
 	return strconv.FormatUint(p.Record, 10)
 }
+
+func (p Point) isRecord() bool { return !p.IsTime && p.Mark == "" }
 
 // Selection is a part of a trace: the records in [From, To). The zero value is
 // all of it.
@@ -90,10 +104,10 @@ func (w *window) admit(b *Batch) verdict {
 	}
 	w.seq = b.Seq + n
 	ns, isTime := w.time(b.Event)
-	if w.reached(w.sel.To, b.Seq, ns, isTime) {
+	if w.reached(w.sel.To, b.Seq, b.Event, ns, isTime) {
 		return after
 	}
-	if !w.entered && !w.reached(w.sel.From, b.Seq+n-1, ns, isTime) {
+	if !w.entered && !w.reached(w.sel.From, b.Seq+n-1, b.Event, ns, isTime) {
 		if b.Event != nil && !w.sel.Bare {
 			b.Early = true
 			return inside
@@ -103,11 +117,11 @@ func (w *window) admit(b *Batch) verdict {
 	b.Early = false
 	if !w.entered {
 		w.entered = true
-		if !w.sel.From.IsTime && b.Refs != nil && w.sel.From.Record > b.Seq {
+		if b.Refs != nil && w.sel.From.Record > b.Seq {
 			b.cut(int(w.sel.From.Record-b.Seq), len(b.Refs))
 		}
 	}
-	if to := w.sel.To; !to.IsTime && b.Refs != nil && to.Record-b.Seq < uint64(len(b.Refs)) {
+	if to := w.sel.To; to.isRecord() && b.Refs != nil && to.Record-b.Seq < uint64(len(b.Refs)) {
 		b.cut(0, int(to.Record-b.Seq))
 	}
 	return inside
@@ -146,10 +160,13 @@ func since(ns, base uint64) uint64 {
 	return ns - base
 }
 
-// reached says whether record seq, which is a time record of ns or is none, is
-// at the point or behind it.
-func (w *window) reached(p Point, seq, ns uint64, isTime bool) bool {
-	if p.IsTime {
+// reached says whether record seq, which is an event or none and a time record of ns
+// or none, is at the point or behind it.
+func (w *window) reached(p Point, seq uint64, e *Event, ns uint64, isTime bool) bool {
+	switch {
+	case p.Mark != "":
+		return e != nil && e.Kind == KindMark && e.Mark() == p.Mark
+	case p.IsTime:
 		return isTime && ns >= uint64(p.Time)
 	}
 	return seq >= p.Record

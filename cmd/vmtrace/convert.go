@@ -27,8 +27,8 @@ of OUT asks for: text where it ends in .txt or .text, .vmt otherwise; --to decid
 forces one:
 
 ` + formatHelp() + `
-With places instead of names --from and --to take a part of a vmtrace trace: record numbers, or
-times such as 1.5s where the trace has time.
+With places instead of names --from and --to take a part of a vmtrace trace: record numbers,
+times such as 1.5s where the trace has time, or marks such as mark:ready.
 
 Examples:
   vmtrace convert lesson.txt -o lesson.vmt

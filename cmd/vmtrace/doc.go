@@ -68,8 +68,8 @@
 // A trace may also be an http or https address: its index is read first, then only
 // the blocks that are needed, where the server takes ranges.
 //
-// Every command that reads a trace takes --from and --to, record numbers or times
-// such as 1.5s since the first time record. References before --from are left
+// Every command that reads a trace takes --from and --to: record numbers, times
+// such as 1.5s since the first time record, or marks such as mark:ready. References before --from are left
 // out, calls and mappings before it are kept, so a replay starts with the right
 // mappings but with cold memory, and says so; cat leaves both out.
 //

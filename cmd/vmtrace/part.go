@@ -9,7 +9,7 @@ import (
 // returns what makes a selection of them. bare leaves out the events before
 // --from too: right for looking, wrong for replaying.
 func partFlags(fs *pflag.FlagSet, bare bool) func() (trace.Selection, error) {
-	from := fs.String("from", "", "begin at this `place`: record number, or time such as 1.5s where the trace has time")
+	from := fs.String("from", "", "begin at this `place`: record number, a time such as 1.5s where the trace has time, or mark:LABEL")
 	to := fs.String("to", "", "end before this `place`")
 	return func() (trace.Selection, error) { return selection(*from, *to, bare) }
 }

@@ -25,10 +25,16 @@ Runs PROGRAM, with its own input, output and environment, under a recorder, and 
 memory access and system call of it and of its children to a trace. Ctrl-C, a crash or a
 failing program leave a readable trace; the exit status is the program's.
 
+A program sets a mark by asking for a file vmtrace:LABEL, which need not be there: access(2) or
+stat(2) in C, test -e in a shell, os.path.exists in Python. Marks stand in the trace and in the
+pictures; --after LABEL leaves out the references before it, and keeps the system calls, so that
+the mappings are right: the pages that the program touched before are touched anew.
+
 Examples:
   vmtrace record -- gzip -9 -k -f file           writes gzip.vmt
   vmtrace record -o sort.vmt -- sort big.txt >/dev/null
   vmtrace record --duration 10s -o srv.vmt -- ./server
+  vmtrace record --after ready -- sh -c 'setup; test -e vmtrace:ready; work'
   vmtrace doctor                                 which recorders work here`,
 	setup: func(fs *pflag.FlagSet) action {
 		out := fs.StringP("output", "o", "", "trace to write (default PROGRAM.vmt)")
@@ -39,6 +45,7 @@ Examples:
 		var maxSize size
 		fs.Var(&maxSize, "max-size", "stop recording when the trace has this size (default no limit)")
 		duration := fs.Duration("duration", 0, "stop recording after this `time`, e.g. 10s (default no limit)")
+		after := fs.String("after", "", "leave out references before the program sets this `mark`; --duration counts from there")
 		return func(ctx context.Context, args []string, std stdio) error {
 			if *reduce < 0 {
 				return usagef("--reduce %d: must be 0 or more", *reduce)
@@ -50,7 +57,7 @@ Examples:
 				return usagef("-o -: the program's own output goes there; name a file")
 			}
 			opts := capture.Options{Command: args, Stdin: std.in, Stdout: std.out, Stderr: std.err,
-				Reduce: *reduce, IP: *ip, Pages: !*offsets, MaxBytes: int64(maxSize), Duration: *duration}
+				Reduce: *reduce, IP: *ip, Pages: !*offsets, MaxBytes: int64(maxSize), Duration: *duration, After: *after}
 			// The fastest level: a program waits for its recorder (trace/capture/doc.go).
 			how := []trace.WriterOption{trace.WithBackground(), trace.WithLevel(1)}
 			if !*offsets {
@@ -84,6 +91,11 @@ func record(ctx context.Context, tool, out string, opts capture.Options, std std
 	defer line.clear()
 	began := time.Now()
 	opts.Progress = func(p capture.Progress) {
+		if p.Waits {
+			began = time.Now()
+			line.printf("%s: waiting for the mark %s", out, opts.After)
+			return
+		}
 		rate := float64(p.Accesses) / time.Since(began).Seconds()
 		line.printf("%s: %s accesses, %s/s, %s written", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)))
 	}

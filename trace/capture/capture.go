@@ -21,6 +21,7 @@ type Options struct {
 	Pages    bool          // the offset of a reference in its page is not wanted
 	MaxBytes int64         // stop when the trace has grown to this size, 0 = no limit
 	Duration time.Duration // stop recording after this time, 0 = no limit
+	After    string        // record references only after the program has set this mark (trace.MarkPrefix), and events from the beginning; Duration counts from there. "" = all
 	Progress func(Progress)
 }
 
@@ -31,6 +32,7 @@ type Progress struct {
 	Refs      uint64 // page references written
 	Bytes     int64  // bytes of trace written
 	Processes int    // processes alive
+	Waits     bool   // the mark Options.After has not come
 }
 
 // Result is how a recording ended. The trace is complete and readable in every

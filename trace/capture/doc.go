@@ -164,4 +164,10 @@
 //
 // Memory that the kernel reads or writes for a call is described by the table in
 // usercopy.go.
+//
+// # Marks
+//
+// qemu and lackey see the calls by which a program sets marks (trace.MarkPrefix);
+// faults sees no calls. With Options.After the references before a mark are left out:
+// as they come from the ring or the log, so the program is not faster before it.
 package capture

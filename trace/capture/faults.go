@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -47,6 +48,9 @@ const (
 )
 
 func recordFaults(ctx context.Context, o Options, open SinkFunc) (Result, error) {
+	if o.After != "" {
+		return Result{}, fmt.Errorf("%w from a mark on: it sees no system calls", ErrProgram)
+	}
 	if len(o.Command) == 0 {
 		return Result{}, errors.New("no program to record")
 	}

@@ -225,6 +225,9 @@ func (r *lackeyRecorder) finish() error {
 	if r.partial > 0 {
 		r.warn("%d calls such as readv and sendmsg: their buffers are not in the trace, for the program had gone on before they could be looked up", r.partial)
 	}
+	if err := r.unmarked(); err != nil {
+		return errors.Join(err, r.w.Close())
+	}
 	if r.refs == 0 {
 		return fmt.Errorf("valgrind recorded nothing of %s: %s", strings.Join(r.opts.Command, " "), exitWords(r.rootWait))
 	}

@@ -205,6 +205,10 @@ func (p *lackeyProcess) complete(tid uint32, c *pendingCall) {
 	case s.Nr == nrMmap && s.Args[3]&mapAnonymous == 0 && !failed(s.Ret):
 		p.announceFile(tid, s)
 	}
+	if label, ok := trace.CallMark(s.ABI, s.Nr, c.text); ok {
+		p.flush()
+		p.rec.mark(tid, label)
+	}
 	p.event(trace.NewSyscall(tid, *s))
 	if s.Nr == nrClone && s.Args[0]&cloneThread != 0 && p.newThreadID(s.Ret) {
 		p.threads.cloned(uint32(s.Ret), s.Args[1])

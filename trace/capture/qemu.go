@@ -125,6 +125,9 @@ func (r *qemuRecorder) finish() error {
 	if r.err != nil {
 		return r.err
 	}
+	if err := r.unmarked(); err != nil {
+		return errors.Join(err, r.w.Close())
+	}
 	if r.refs == 0 && r.stopped == "" {
 		return fmt.Errorf("qemu recorded nothing of %s: %s", strings.Join(r.opts.Command, " "), exitWords(r.rootWS))
 	}

@@ -55,6 +55,10 @@ func findEmulator(abi trace.ABI) (*emulator, error) {
 	if n, err := strconv.Atoi(major); err == nil && n >= 9 {
 		q.api = 2
 	}
+	// Those that are linked statically, as Debian's are from 13 on, cannot load any.
+	if help, _ := exec.Command(path, "-h").Output(); !bytes.Contains(help, []byte("-plugin")) {
+		return nil, fmt.Errorf("%s %s cannot load plugins: one that is built with --enable-plugins, such as qemu-user of Debian 12, has to stand first in PATH", path, q.version)
+	}
 	return q, nil
 }
 

@@ -22,6 +22,11 @@ func pluginCalls() map[trace.ABI][1024]callFacts {
 				t[nr] = facts
 			}
 		}
+		for nr, arg := range trace.MarkCalls(abi) {
+			if int(nr) < len(t) {
+				t[nr] |= callPath << arg
+			}
+		}
 		tables[abi] = t
 	}
 	return tables

@@ -34,7 +34,8 @@ func TestRingLayout(t *testing.T) {
 		{"CALL_OLD_MMAP", uintptr(callOldMmap)}, {"CALL_SIZE", uintptr(callSize)}, {"CALL_VECTOR", uintptr(callVector)}, {"CALL_MESSAGE", uintptr(callMessage)},
 		{"CALL_VFORK", uintptr(callVFork)}, {"CALL_CLONE", uintptr(callClone)}, {"CALL_EXEC", uintptr(callExec)},
 		{"EVENT_START", eventStart}, {"EVENT_BIRTH", eventBirth}, {"EVENT_THREAD", eventThread}, {"EVENT_CALL", eventCall}, {"EVENT_RETURN", eventReturn},
-		{"EVENT_FILE", eventFile}, {"EVENT_MEMORY", eventMemory}, {"EVENT_LATE", eventLate},
+		{"EVENT_FILE", eventFile}, {"EVENT_MEMORY", eventMemory}, {"EVENT_LATE", eventLate}, {"EVENT_MARK", eventMark},
+		{"CALL_PATH", uintptr(callPath)}, {"CALL_PATH_AT", uintptr(callPathAt)}, {"MARK_BYTES", uintptr(len(trace.MarkPrefix))},
 		{"sizeof(struct note)", unsafe.Sizeof(n)}, {"offsetof(struct note, end)", unsafe.Offsetof(n.end)}, {"offsetof(struct note, slot)", unsafe.Offsetof(n.slot)},
 		{"sizeof(struct shared)", unsafe.Sizeof(h)}, {"offsetof(struct shared, window)", unsafe.Offsetof(h.window)}, {"offsetof(struct shared, ips)", unsafe.Offsetof(h.ips)},
 		{"offsetof(struct shared, head)", unsafe.Offsetof(h.head)}, {"offsetof(struct shared, tail)", unsafe.Offsetof(h.tail)},
@@ -74,6 +75,32 @@ func TestPluginWarnings(t *testing.T) {
 		cmd := exec.Command("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-fPIC", api, "-c", "-o", filepath.Join(t.TempDir(), "p.o"), "plugin/plugin.c")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", api, err, out)
+		}
+	}
+}
+
+// The interface is chosen by what the emulator says of itself: QEMU from 9.0 on takes
+// versions from 2 on (plugins/plugin.h: QEMU_PLUGIN_MIN_VERSION), and one that is
+// linked statically has no -plugin among its options.
+func TestEmulatorVersions(t *testing.T) {
+	for _, c := range []struct {
+		version, options string
+		api              int // 0: refused
+	}{
+		{"7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)", "-g -plugin", 1}, {"8.2.0", "-plugin", 1}, {"9.0.0", "-plugin", 2}, {"10.0.2 (Debian)", "-plugin", 2}, {"10.0.2", "-g", 0},
+	} {
+		dir := t.TempDir()
+		script := fmt.Sprintf("#!/bin/sh\ntest $1 = -h && echo '%s' || echo 'qemu-x86_64 version %s'\n", c.options, c.version)
+		if err := os.WriteFile(filepath.Join(dir, "qemu-x86_64"), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir)
+		q, err := findEmulator(trace.ABIX8664)
+		switch {
+		case c.api == 0 && (err == nil || !strings.Contains(err.Error(), "qemu-x86_64 10.0.2 cannot load plugins")):
+			t.Errorf("%+v: %v", c, err)
+		case c.api != 0 && (err != nil || q.api != c.api || q.version != strings.Fields(c.version)[0]):
+			t.Errorf("%+v: %+v, %v", c, q, err)
 		}
 	}
 }

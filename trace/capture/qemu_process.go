@@ -67,6 +67,10 @@ func (r *qemuRecorder) threadEvent(th *qemuThread, kind int, w []uint64) {
 		path := strings.TrimSuffix(wordsText(w[5:], w[4]), " (deleted)")
 		f := r.files.record(&openFile{path: path, dev: w[1], ino: w[2], size: w[3]}, int32(w[0])+1)
 		th.file = &f
+	case eventMark:
+		if label, ok := trace.MarkLabel(wordsText(w[1:], w[0])); ok {
+			r.mark(th.tid, label)
+		}
 	case eventMemory:
 		th.memory = append(th.memory, guestMemory{w[0], []byte(wordsText(w[2:], w[1]))})
 	}

@@ -47,6 +47,8 @@ const (
 	callVFork
 	callClone
 	callExec
+	callPath
+	callPathAt
 )
 
 const (
@@ -58,6 +60,7 @@ const (
 	eventFile
 	eventMemory
 	eventLate
+	eventMark
 )
 
 type ringNote struct {

@@ -3,6 +3,8 @@ package capture
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,6 +32,8 @@ type session struct {
 	lastSync time.Time
 	lastTell time.Time
 	stopped  string
+	waits    bool     // for the mark Options.After
+	marks    []string // the first few that came while it waited
 }
 
 const (
@@ -40,6 +44,13 @@ const (
 
 // open opens the trace, reduced as the options say.
 func (s *session) open(open SinkFunc, h trace.Header) error {
+	if s.opts.After != "" {
+		h.Labels = maps.Clone(h.Labels)
+		if h.Labels == nil {
+			h.Labels = map[string]string{}
+		}
+		h.Labels["after"] = s.opts.After
+	}
 	h.Origin, h.Command, h.Reduce, h.Created = "captured", s.opts.Command, s.opts.Reduce, s.began.Unix()
 	w, err := open(h)
 	if err != nil {
@@ -53,7 +64,34 @@ func (s *session) open(open SinkFunc, h trace.Header) error {
 		s.sink = s.reducer
 	}
 	s.batch = make([]trace.Ref, 0, sessionBatch)
+	s.waits = s.opts.After != ""
 	return nil
+}
+
+// mark records a mark of the program. With the one that is waited for, recording of
+// references begins, and the time for it.
+func (s *session) mark(thread uint32, label string) {
+	s.event(trace.NewMark(thread, label))
+	switch {
+	case !s.waits:
+	case label == s.opts.After:
+		s.waits, s.accesses, s.refs, s.began = false, 0, 0, time.Now()
+	case len(s.marks) < 10 && !slices.Contains(s.marks, label):
+		s.marks = append(s.marks, label)
+	}
+}
+
+// unmarked is the error of a recording whose mark did not come, else nil.
+func (s *session) unmarked() error {
+	if !s.waits {
+		return nil
+	}
+	seen := "it set no mark"
+	if len(s.marks) > 0 {
+		seen = fmt.Sprintf("it set %q", s.marks)
+	}
+	return fmt.Errorf("the program did not set the mark %q (%s), so no reference is recorded: a program sets it by access(%q, F_OK), a shell by test -e %[3]s",
+		s.opts.After, seen, trace.MarkPrefix+s.opts.After)
 }
 
 // thread makes room for references of a thread.
@@ -66,7 +104,7 @@ func (s *session) thread(tid uint32) {
 
 // pass hands the batch on.
 func (s *session) pass() {
-	if len(s.batch) > 0 && s.err == nil {
+	if len(s.batch) > 0 && s.err == nil && !s.waits {
 		s.err = s.sink.Refs(s.batchTID, s.batch, s.ips)
 	}
 	s.batch = s.batch[:0]
@@ -111,14 +149,17 @@ func (s *session) housekeeping(ctx context.Context) bool {
 		s.stopped = "interrupt"
 	case s.opts.MaxBytes > 0 && s.w.Written() >= s.opts.MaxBytes:
 		s.stopped = "max-size"
-	case s.opts.Duration > 0 && now.Sub(s.began) >= s.opts.Duration:
+	case s.opts.Duration > 0 && !s.waits && now.Sub(s.began) >= s.opts.Duration:
 		s.stopped = "duration"
 	}
 	return s.err != nil || s.stopped != ""
 }
 
 func (s *session) progress() Progress {
-	p := Progress{Accesses: s.accesses, Refs: s.refs, Processes: s.alive}
+	p := Progress{Processes: s.alive, Waits: s.waits}
+	if !s.waits {
+		p.Accesses, p.Refs = s.accesses, s.refs
+	}
 	if s.w != nil {
 		p.Bytes = s.w.Written()
 	}

@@ -89,6 +89,9 @@ func (b *builder) completed(th *thread, s trace.Syscall, text []string) error {
 			return err
 		}
 	}
+	if label, ok := trace.CallMark(s.ABI, s.Nr, text); ok {
+		b.event(trace.NewMark(th.tid, label))
+	}
 	b.event(trace.NewSyscall(th.tid, s))
 	if failed(s.Ret) && name != "brk" {
 		return nil

@@ -358,6 +358,20 @@ static void record_message(struct slot *t, uint64_t addr)
 	}
 }
 
+/* record_mark records the path of a call if it is a mark. */
+static void record_mark(struct slot *t, uint64_t path)
+{
+	uint64_t words[1 + MARK_MOST / 8] = {0};
+	char *text = (char *)&words[1];
+	size_t n = MARK_BYTES;
+	if (!guest(text, path, n) || memcmp(text, MARK_PREFIX, n))
+		return;
+	while (n < MARK_MOST && guest(text + n, path + n, 1) && text[n])
+		n++;
+	words[0] = n;
+	event(t, EVENT_MARK, 1 + (n + 7) / 8, words);
+}
+
 /* The call that the thread is in; a thread is in one at a time. */
 static __thread struct {
 	int64_t number;
@@ -380,6 +394,8 @@ static void on_call(plugin_id id, unsigned int cpu, int64_t number, uint64_t a0,
 	memcpy(current.args, &words[1], sizeof(current.args));
 	barrier(t);
 	unsigned int f = facts(number);
+	if (f & (CALL_PATH | CALL_PATH_AT))
+		record_mark(t, f & CALL_PATH ? a0 : a1);
 	t->held = f & CALL_VFORK || (f & CALL_CLONE && (a0 & (CLONE_VM | CLONE_VFORK)) == (CLONE_VM | CLONE_VFORK));
 	if (f & CALL_EXIT)
 		detach(cpu); /* the recorder may give the slot away when it sees the call */

@@ -49,7 +49,14 @@ enum {
 	CALL_VECTOR = 1 << 6,	 /* iovec at argument 1, argument 2 parts */
 	CALL_MESSAGE = 1 << 7,	 /* struct msghdr at argument 1 */
 	CALL_VFORK = 1 << 8,	 /* likewise; the parent waits for the child's exec or end */
+	CALL_PATH = 1 << 11,	 /* argument 0 is a path that may be a mark */
+	CALL_PATH_AT = 1 << 12,	 /* argument 1 is */
 };
+
+/* A path that begins so is a mark (trace/mark.go). */
+#define MARK_PREFIX "vmtrace:"
+#define MARK_BYTES (sizeof(MARK_PREFIX) - 1)
+#define MARK_MOST 512 /* bytes of a path that are looked at */
 
 /*
  * Records in a ring are words. The first says what follows:
@@ -81,6 +88,7 @@ enum {
 	EVENT_FILE,	 /* descriptor, device, inode, bytes, length of path, path */
 	EVENT_MEMORY,	 /* address, bytes, what stands there */
 	EVENT_LATE,	 /* number of threads that did not publish in time */
+	EVENT_MARK,	 /* length of path, path: the call that follows sets a mark */
 };
 
 struct note {
