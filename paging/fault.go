@@ -37,28 +37,6 @@ package paging
 // its anon_vma, and before it is refused, so that a change under way (a MAP_FIXED
 // mapping in place of another) is waited for as Linux waits for it.
 
-// FaultInfo describes one fault, for observers.
-type FaultInfo struct {
-	Task       *Task
-	Addr       uint64 // of the page; the byte within is not known
-	Access     Access
-	Kind       FaultKind
-	Outcome    Outcome
-	Start, End uint64 // of the mapping, 0 for none
-	Prot       Prot
-	Name       string // of the mapping: path, [heap], [stack], [anon]
-	Foreign    bool   // the mapping belongs to the recorder
-	Pages      int    // entries made present
-	Retries    uint64 // attempts before the one that counted
-	Shared     bool   // the mapping is
-	Unprepared bool   // the mapping had no anon_vma before
-	Mapping    MappingID
-	// Before and After are the entry of the page, and how many entries mapped
-	// its frame before. For Explain.
-	Before, After uint64
-	beforeMaps    int32
-}
-
 // Outcomes of an attempt at a fault that has not ended: something has to happen
 // without the locks of the attempt.
 const (
@@ -106,9 +84,11 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		t.stats.major++
 	}
 	t.faulted = true
-	if f := t.machine.onFault; f != nil {
+	if t.log != nil {
+		t.log.add(v, kind, out)
+	} else if f := t.machine.onFault; f != nil {
 		info := &t.info
-		*info = FaultInfo{Task: t, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages, Name: "(no mapping)",
+		*info = FaultInfo{Task: t, Times: 1, Addr: vpn << pageShift, Access: a, Kind: kind, Outcome: out, Pages: pages,
 			Before: before, beforeMaps: maps, Retries: t.stats.retries - races + waits}
 		if t.machine.tellEntries {
 			info.After = t.peek(vpn)
@@ -116,9 +96,8 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		if t.actor != nil {
 			info.Task = t.actor
 		}
-		if v != nil {
-			info.Start, info.End, info.Prot, info.Name, info.Foreign = v.start, v.end, v.prot(), v.Name(), v.foreign()
-			info.Shared, info.Unprepared, info.Mapping = !v.private(), t.newAnon || v.anon.Load() == nil, v.identity()
+		if info.of(v); v != nil {
+			info.Unprepared = t.newAnon || v.anon.Load() == nil
 		}
 		f(info)
 	}

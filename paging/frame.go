@@ -98,6 +98,12 @@ func (p *framePool) take(dst []uint32, n int) []uint32 {
 	return dst
 }
 
+// has says whether n frames and the stocks of tasks can be taken. Nobody may be taking
+// any.
+func (p *framePool) has(n int) bool {
+	return uint64(p.next)+uint64(n)+(1<<20) < lastChunk<<chunkShift
+}
+
 // reach makes the chunk of a frame that was never used; false says that there is
 // none. Precondition: p.mu.
 func (p *framePool) reach(pfn uint32) bool {

@@ -42,7 +42,7 @@ type table struct {
 	shift uint8    // log2 of the pages that lie in it
 	huge  uint64   // the entry above, while it maps a large page
 	ptes  []uint64 // 1<<shift of them; nil where there is no table, only huge
-	_     [8]byte  // to the size of a cache line: the locks of neighbours do not share one
+	mark  uint64   // of the last survey that came to it; a cache line ends here: the locks of neighbours do not share one
 }
 
 func (p *pageTable) newTable() *table {

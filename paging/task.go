@@ -27,6 +27,7 @@ type Task struct {
 	near    nearTable
 	running bool          // inside Run
 	trial   bool          // in a trial: no fault is taken
+	log     *faultLog     // where faults are noted that are told later, else nil
 	made    [numRSS]int64 // pages made resident inside Run, see charge
 	queue   *useQueue     // uses that an exact policy has yet to be told of; nil = none ever
 	places  []mapping     // of the page evicted last, to be used again

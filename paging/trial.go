@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -13,42 +14,124 @@ type Strand struct {
 	Task *Task
 	Refs []Ref
 	In   bool // the task is switched in first (Task.RunOn): another one ran last
+	Seq  int  // place in the order of the strands of all CPUs
+
+	faults []faultGroup // that it took, see Machine.Tell
 }
 
 // Trial performs what the tasks of several CPUs do next, each CPU's strands in
 // order and the CPUs side by side on so many goroutines, of which the caller is
-// one. It returns true when all of it was steady: every access found an entry that
-// permits it, with the accessed bit set and for a write the dirty bit. Then no page table
-// has changed, the CPUs had nothing to say to each other, and everything is as if the
-// strands of all of them had been performed one after the other in any order that keeps
-// each CPU's own. Otherwise it returns false, and nothing has happened.
+// one. It returns true when that is as if they had been performed one after the
+// other in the order of Seq. Otherwise it returns false, and nothing has happened.
 //
-// A bit that has to be set is not steady: of a dirty bit another CPU's TLB learns or
-// not, by who was first, and so whether a later write there is a check; and an accessed
-// bit may be set for an access that in the right order comes after the end of its
-// process, or after a split of a huge page that hands it on.
+// It is so where all is steady: every access finds an entry that permits it, with the
+// accessed bit set and for a write the dirty bit. Then no page table changes, the CPUs
+// have nothing to say to each other, and order has no meaning. That is tried first. Else
+// it may still be that page tables change, each by one CPU only: see survey.go.
 //
 // A list of strands is of tasks on one CPU, and no two lists are of the same. The
-// machine has to be quiet, and not [Machine.Accounting].
+// machine has to be quiet, and not [Machine.Accounting]. Faults are not told to the
+// observer: that is for Tell.
 func (m *Machine) Trial(lists [][]Strand, workers int) bool {
-	undo := m.mark(lists)
+	k := &m.trial
+	if !k.changing && m.steadily(lists, workers) {
+		return true
+	}
+	if k.changing = m.apart(lists, workers); !k.changing {
+		return false
+	}
+	contended := m.frames.mu.Contended
+	sideBySide(len(lists), workers, func(i int) { performAll(lists[i]) })
+	m.frames.mu.Contended = contended // who meets whom at the pool is chance
+	k.changing = slices.ContainsFunc(k.surveyors[:len(lists)], func(s *surveyor) bool { return len(s.shadows) > 0 })
+	return true
+}
+
+// sideBySide calls f for each number below n, on so many goroutines.
+func sideBySide(n, workers int, f func(i int)) {
 	var next atomic.Int32
-	var failed atomic.Bool
-	try := func() {
-		for i := next.Add(1); int(i) <= len(lists); i = next.Add(1) {
-			if !steady(lists[i-1], &failed) {
-				failed.Store(true)
-			}
+	work := func() {
+		for i := next.Add(1); int(i) <= n; i = next.Add(1) {
+			f(int(i - 1))
 		}
 	}
 	var others sync.WaitGroup
-	for range min(workers, len(lists)) - 1 {
-		others.Go(try)
+	for range min(workers, n) - 1 {
+		others.Go(work)
 	}
-	try()
+	work()
 	others.Wait()
+}
+
+// steadily performs strands as long as they are steady, and sets everything back where
+// one is not.
+func (m *Machine) steadily(lists [][]Strand, workers int) bool {
+	undo := m.mark(lists)
+	var failed atomic.Bool
+	sideBySide(len(lists), workers, func(i int) {
+		if !steady(lists[i], &failed) {
+			failed.Store(true)
+		}
+	})
 	undo.end(m, failed.Load())
 	return !failed.Load()
+}
+
+// performAll performs the strands of one CPU, of which a survey has said that it can be.
+func performAll(list []Strand) {
+	var log faultLog
+	for i := range list {
+		s := &list[i]
+		if s.In {
+			s.Task.RunOn(s.Task.onCPU)
+		}
+		if len(s.Refs) == 0 {
+			continue
+		}
+		log.groups = nil
+		s.Task.log = &log
+		n, out := s.Task.Run(s.Refs)
+		s.Task.log = nil
+		if s.faults = log.groups; n != len(s.Refs) || out != OK {
+			broken("a survey was wrong: %d of %d references, %v", n, len(s.Refs), out)
+		}
+	}
+}
+
+// faultGroup are faults of one kind on one mapping.
+type faultGroup struct {
+	v     *vma
+	kind  FaultKind
+	out   Outcome
+	times uint64
+}
+
+// faultLog is where the faults of a strand are noted in place of being told.
+type faultLog struct{ groups []faultGroup }
+
+// add looks among the groups that were added last: a strand is on few mappings.
+func (l *faultLog) add(v *vma, kind FaultKind, out Outcome) {
+	const most = 8
+	for i := len(l.groups) - 1; i >= max(0, len(l.groups)-most); i-- {
+		if g := &l.groups[i]; g.v == v && g.kind == kind && g.out == out {
+			g.times++
+			return
+		}
+	}
+	l.groups = append(l.groups, faultGroup{v, kind, out, 1})
+}
+
+// Tell tells the observer of the faults of a strand that a trial has performed, those
+// of one kind on one mapping together. Call it for all strands, in their order.
+func (m *Machine) Tell(s *Strand) {
+	if m.onFault == nil {
+		return
+	}
+	for _, g := range s.faults {
+		info := FaultInfo{Task: s.Task, Kind: g.kind, Outcome: g.out, Times: g.times}
+		info.of(g.v)
+		m.onFault(&info)
+	}
 }
 
 // steady performs the strands of one CPU until one is not steady or another CPU has
@@ -85,6 +168,10 @@ func permits(p *uint64, a Access) bool {
 type trialMarks struct {
 	cpus  []cpuMark
 	tasks []taskMark
+
+	changing  bool // page tables changed in the last one that was performed
+	epoch     uint64
+	surveyors []*surveyor // by list, kept for the next
 }
 
 type cpuMark struct {

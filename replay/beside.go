@@ -8,13 +8,13 @@ import (
 // beside lets threads on different CPUs go on side by side, also those of different
 // processes: batches between two events are held until there are enough of them,
 // and then performed by each CPU for itself, which has its own TLB and walks the
-// page table without a lock ([paging.Machine.Trial]). Where one of them takes a fault, or
-// has a bit of an entry to set, the CPUs are set back to where they were, and the batches
-// are performed in the order of the trace. So the result is that of one goroutine, to the
-// byte.
+// page table without a lock; first touches of memory and bits of entries too, where each
+// leaf table that changes is of one CPU ([paging.Machine.Trial]). Where that is not so,
+// the batches are performed in the order of the trace. So the result is that of one
+// goroutine, to the byte.
 //
-// Faults keep their order: who takes one that two CPUs come to, and which entries of
-// TLBs it makes void when, is part of the result.
+// Other faults keep their order: who takes one that two CPUs come to, and which entries
+// of TLBs it makes void when, is part of the result.
 type beside struct {
 	engine *engine
 	on     bool // there is somebody to do it, and the order is not part of the result
@@ -36,6 +36,7 @@ type heldBatch struct {
 	batch  trace.Batch
 	event  trace.Event // what batch.Event points to
 	thread *thread
+	strand int // its number in the list of the CPU of the thread
 }
 
 const (
@@ -96,8 +97,8 @@ func (s *beside) hold(b *trace.Batch) bool {
 	if last == nil {
 		last = e.current
 	}
-	strand.Task, strand.In = h.thread.task, h.thread != last
 	cpu := h.thread.cpu
+	strand.Task, strand.In, strand.Seq, h.strand = h.thread.task, h.thread != last, len(s.held), len(s.lists[cpu])
 	s.lists[cpu] = append(s.lists[cpu], strand)
 	s.held, s.last = append(s.held, h), h.thread
 	return true
@@ -165,6 +166,7 @@ func (s *beside) inTurn() error {
 func (s *beside) account() error {
 	for i := range s.held {
 		h := &s.held[i]
+		s.engine.machine.Tell(&s.lists[h.thread.cpu][h.strand])
 		if h.batch.Event == nil {
 			sum := h.batch.Sum
 			h.thread.task.Count(sum.Data, sum.Fetches)

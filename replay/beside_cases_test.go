@@ -3,6 +3,7 @@ package replay
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/vmtrace/vmtrace/paging"
@@ -146,4 +147,92 @@ func TestBesideEndOfProcess(t *testing.T) {
 	s.refs(10, 5, trace.Read, 3000)
 	s.call(1, 28, scribeBase, 10<<12, 20)
 	s.same(paging.DefaultConfig())
+}
+
+// settlers writes a trace of two processes with three threads each, all of which come
+// to new pages in every turn, mostly in memory of their own: anonymous, of a file, or
+// another's. Now and then one gives up part of it, forks, or gets more.
+func settlers(t *testing.T, seed uint64) []byte {
+	t.Helper()
+	s, rng := newScribe(t), rand.New(rand.NewPCG(seed, 4))
+	const pages, step = 2048, 1 << 24 // of a thread; from one thread's memory to the next, in bytes
+	var tids []uint32
+	memory := func(i int) uint64 { return scribeBase + uint64(i%3)*step }
+	for pid := uint32(1); pid <= 20; pid += 10 {
+		s.process(pid, trace.Process{Op: trace.OpStart, Child: pid, Tid: pid, Text: "settlers"})
+		for tid := pid; tid < pid+3; tid++ {
+			if tid != pid {
+				s.process(pid, trace.Process{Op: trace.OpClone, Child: pid, Tid: tid})
+			}
+			s.call(pid, 9, memory(len(tids)), pages<<12, 3, 0x32)
+			tids = append(tids, tid)
+		}
+	}
+	next, child := make([]uint64, len(tids)), uint32(100)
+	for turn := range 3000 {
+		i := rng.IntN(len(tids))
+		tid, base := tids[i], memory(i)
+		if rng.IntN(60) == 0 {
+			at := base + rng.Uint64N(pages-64)<<12
+			switch rng.IntN(4) {
+			case 0:
+				child++
+				s.process(tid, trace.Process{Op: trace.OpFork, Child: child, Tid: child})
+				s.process(child, trace.Process{Op: trace.OpExit})
+			case 1:
+				s.call(tid, 28, base, pages<<12, 4) // MADV_DONTNEED
+				next[i] = 0
+			case 2:
+				s.call(tid, 10, at, 64<<12, 1) // mprotect
+				s.call(tid, 10, at, 64<<12, 3)
+			case 3:
+				s.call(tid, 9, base, pages<<12, 3, 0x32)
+				next[i] = 0
+			}
+		}
+		if rng.IntN(40) == 0 {
+			base = memory(rng.IntN(3))
+		}
+		refs := make([]trace.Ref, 1+rng.IntN(40))
+		for k := range refs {
+			refs[k] = trace.Ref{VPN: base>>12 + (next[i]+uint64(k))%pages, First: trace.Write, Writes: uint32(1 + turn%2)}
+			if turn%100 == 0 {
+				refs[k].First, refs[k].Reads = trace.Read, 1
+			}
+		}
+		next[i] += uint64(len(refs)) / 2
+		if err := s.w.Refs(tid, refs, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return s.out.Bytes()
+}
+
+// TestBesideFaults: first touches go on side by side where each thread has tables of
+// its own, and the result, locks included, is that of one goroutine. Nearly every
+// stretch has some.
+func TestBesideFaults(t *testing.T) {
+	bare := paging.DefaultConfig()
+	bare.NoZeroPage, bare.CPUs = true, 3
+	for name, model := range map[string]paging.Config{"six CPUs": paging.DefaultConfig(), "three CPUs, no zero page": bare} {
+		trials, turns := 0, 0
+		for seed := range uint64(3) {
+			data := settlers(t, seed)
+			want, _, _ := besideDocument(t, data, model, 1)
+			for _, workers := range []int{2, 8} {
+				got, done, failed := besideDocument(t, data, model, workers)
+				if got != want {
+					t.Fatalf("%s, seed %d, %d workers: the result differs", name, seed, workers)
+				}
+				trials, turns = trials+done, turns+failed
+			}
+		}
+		t.Logf("%s: %d stretches side by side, %d in turn", name, trials, turns)
+		if trials < 60 || turns < 30 {
+			t.Errorf("%s: %d stretches side by side, %d in turn: the traces are not to the point", name, trials, turns)
+		}
+	}
 }

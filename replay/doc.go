@@ -110,7 +110,8 @@
 //
 // Records are applied in the order of the trace. With several workers the source
 // decodes ahead, and what threads of different CPUs reference between two events is
-// performed side by side as long as nobody takes a fault (beside.go); faults, calls,
+// performed side by side where they do not meet (beside.go): hits, walks, and first
+// touches in leaf tables that one CPU has for itself. Other faults, calls,
 // and everything under a limit of memory keep their order. The result is
 // the same to the last byte for any number of workers and however the references are
 // cut into batches. Threads

@@ -16,17 +16,17 @@ type faultCounts struct {
 }
 
 func (f *faultCounts) add(i *paging.FaultInfo) {
-	f.kinds[i.Kind]++
+	f.kinds[i.Kind] += i.Times
 	switch {
 	case i.Outcome == paging.Minor:
-		f.minor++
+		f.minor += i.Times
 		if i.Foreign {
-			f.foreign++
+			f.foreign += i.Times
 		}
 	case i.Outcome == paging.Major:
-		f.major++
+		f.major += i.Times
 		if i.Foreign {
-			f.foreignMajor++
+			f.foreignMajor += i.Times
 		}
 	}
 }
