@@ -121,8 +121,9 @@
 //
 // What the emulator does differently from the kernel, and what becomes of it:
 //
-//   - It lays out the address space, from 0x4000000000 on: the trace holds the
-//     addresses it gave, and its header says "captured".
+//   - It lays out the address space, from 0x4000000000 on, and from QEMU 8.1 on among
+//     its own (mixedGuest): the trace holds the addresses it gave, and its header says
+//     "captured".
 //   - It maps code without the permission to execute: the regions of the image are
 //     made from the program headers instead. Pages of its own that the program can
 //     reach (descriptor tables, signal return) are marked as the recorder's.
@@ -139,7 +140,10 @@
 //   - Frames of signal handlers are written by the emulator and not seen.
 //   - A program that a signal ends leaves a line of QEMU's on the standard error.
 //
-// Tested with QEMU 7.2 on x86-64, for programs of x86-64, i386 and aarch64.
+// Tested with QEMU 7.2 of Debian 12 on x86-64, for programs of x86-64, i386 and aarch64;
+// and with QEMU 10.0.2, which takes version 2 and later of the plugin interface only,
+// built with --enable-plugins: Debian's own from 13 on is linked statically and cannot
+// load plugins, which doctor tells.
 //
 // # faults
 //

@@ -147,3 +147,14 @@ func clearedTails(regions []mapping) []uint64 {
 	}
 	return out
 }
+
+// readMemory reads memory of a process as it is now; false when it is not there.
+func readMemory(pid uint32, addr uint64, b []byte) bool {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, err = f.ReadAt(b, int64(addr))
+	return err == nil
+}

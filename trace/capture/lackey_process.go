@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"fmt"
-	"os"
 	"strings"
 
 	"github.com/vmtrace/vmtrace/trace"
@@ -304,12 +302,4 @@ func (p *lackeyProcess) gone(status uint64) {
 }
 
 // read reads the program's memory as it is now.
-func (p *lackeyProcess) read(addr uint64, b []byte) bool {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", p.pid))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	_, err = f.ReadAt(b, int64(addr))
-	return err == nil
-}
+func (p *lackeyProcess) read(addr uint64, b []byte) bool { return readMemory(p.pid, addr, b) }

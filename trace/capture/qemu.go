@@ -43,6 +43,7 @@ type qemuRecorder struct {
 	procs     map[uint32]*qemuProcess
 	threads   map[uint32]*qemuThread
 	files     fileIDs
+	mixed     bool // programs stand among the memory of the emulator
 	root      uint32
 	rootWS    syscall.WaitStatus
 	pending   []traced                      // seen by the tracer, not yet reached
@@ -83,7 +84,7 @@ func recordQEMU(ctx context.Context, o Options, open SinkFunc) (Result, error) {
 		return Result{}, err
 	}
 	defer mem.close()
-	r := &qemuRecorder{session: session{opts: o, folded: ringWindow, began: time.Now()}, ring: mem, procs: map[uint32]*qemuProcess{}, threads: map[uint32]*qemuThread{},
+	r := &qemuRecorder{session: session{opts: o, folded: ringWindow, began: time.Now()}, ring: mem, mixed: q.mixed, procs: map[uint32]*qemuProcess{}, threads: map[uint32]*qemuThread{},
 		files: fileIDs{}, early: map[uint32]syscall.WaitStatus{}}
 	h := trace.Header{Tool: "qemu (" + q.version + ")", ABI: guest.abi, Labels: map[string]string{"order": "exact at system calls and approximate between them"}}
 	if err := r.open(open, h); err != nil {

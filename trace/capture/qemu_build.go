@@ -27,6 +27,7 @@ type emulator struct {
 	path    string
 	version string // "7.2.22"
 	api     int    // plugin API version to build for
+	mixed   bool   // maps programs among its own memory, see mixedGuest
 }
 
 // emulators names the emulator of each ABI.
@@ -49,11 +50,15 @@ func findEmulator(abi trace.ABI) (*emulator, error) {
 	if _, after, ok := strings.Cut(string(out), "version "); ok {
 		q.version, _, _ = strings.Cut(strings.TrimSpace(after), " ")
 	}
-	major, _, _ := strings.Cut(q.version, ".")
-	// QEMU 9.0 takes plugins for version 2 and later only
-	// (include/qemu/plugin.h: QEMU_PLUGIN_MIN_VERSION).
-	if n, err := strconv.Atoi(major); err == nil && n >= 9 {
-		q.api = 2
+	var major, minor int
+	if n, _ := fmt.Sscanf(q.version, "%d.%d", &major, &minor); n == 2 {
+		// QEMU 9.0 takes plugins for version 2 and later only (plugins/plugin.h:
+		// QEMU_PLUGIN_MIN_VERSION); 8.1 moved TASK_UNMAPPED_BASE and ELF_ET_DYN_BASE to
+		// where Linux has them.
+		if major >= 9 {
+			q.api = 2
+		}
+		q.mixed = major > 8 || major == 8 && minor >= 1
 	}
 	// Those that are linked statically, as Debian's are from 13 on, cannot load any.
 	if help, _ := exec.Command(path, "-h").Output(); !bytes.Contains(help, []byte("-plugin")) {
@@ -163,14 +168,14 @@ func guestBase(abi trace.ABI) uint64 {
 }
 
 // stackSize is the size of the main stack in bytes: the limit that programs run
-// with, where there is one.
+// with, where there is one, and a few pages, which tell it from stacks of the emulator.
 func stackSize() uint64 {
-	const most = 64 << 20 // a guest of 32 bits has to have room beside it
+	const most, mine = 64 << 20, 5 << 12 // a guest of 32 bits has to have room beside it
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &l); err == nil && l.Cur >= 8<<20 && l.Cur <= most {
-		return l.Cur
+		return l.Cur + mine
 	}
-	return 8 << 20
+	return 8<<20 + mine
 }
 
 // buildPlugin compiles the plugin for an emulator, once: it is kept in the user's
@@ -266,17 +271,23 @@ func emulatorPrefix() string {
 	return strings.TrimSuffix(path, "x86_64")
 }
 
-// guestCommand is the command line of the program, from that of its emulator
-// (see arguments).
-func guestCommand(cmdline []byte) string {
-	args := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-	const name = 6 // emulator -s N -plugin P -0 NAME [-B BASE] FILE
-	if len(args) < name+2 {
-		return strings.Join(args, " ")
+// guestArgs cuts the command line of an emulator (see arguments): the name of the
+// program, its file, and its arguments.
+func guestArgs(cmdline []byte) (name, file string, args []string, ok bool) {
+	all := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+	const at = 6 // emulator -s N -plugin P -0 NAME [-B BASE] FILE
+	if len(all) < at+2 {
+		return strings.Join(all, " "), "", nil, false
 	}
-	rest := args[name+2:]
-	if args[name+1] == "-B" && len(rest) >= 2 {
+	rest := all[at+1:]
+	if rest[0] == "-B" && len(rest) >= 3 {
 		rest = rest[2:]
 	}
-	return strings.Join(append([]string{args[name]}, rest...), " ")
+	return all[at], rest[0], rest[1:], true
+}
+
+// guestCommand is the command line of the program, from that of its emulator.
+func guestCommand(cmdline []byte) string {
+	name, _, args, _ := guestArgs(cmdline)
+	return strings.Join(append([]string{name}, args...), " ")
 }

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/vmtrace/vmtrace/trace"
 )
@@ -66,6 +67,33 @@ func toGuest(all []mapping, abi trace.ABI) []mapping {
 			m.start -= base
 			m.end -= base
 			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// mixedGuest keeps the mappings that are the program's where they stand among those of
+// the emulator, in whose process the kernel places both (linux-user/mmap.c of QEMU from
+// 8.1 on). Before its first instruction a program has its file, the interpreter, in which
+// it begins at pc, a stack of a size that nothing else has, and what the emulator gives
+// it as vdso, which isELF tells by what stands there.
+func mixedGuest(all []mapping, program *openFile, pc, stackSize uint64, isELF func(addr uint64) bool) []mapping {
+	var out []mapping
+	for i := range all {
+		m := &all[i]
+		switch size := m.end - m.start; {
+		case m.file != nil && m.offset == 0:
+			end := new(image).addELF(m)
+			if program != nil && m.file.dev == program.dev && m.file.ino == program.ino || pc >= m.start && pc < end {
+				out = append(out, *m)
+			}
+		case m.name != "" || i == 0:
+		case size >= stackSize && m.perms[:3] == "rw-" && all[i-1].end == m.start && all[i-1].end-all[i-1].start == 1<<12 && all[i-1].perms[0] == '-':
+			stack := *m // what is behind is not of the program
+			stack.end = stack.start + stackSize
+			out = append(out, all[i-1], stack)
+		case m.perms[:3] == "r--" && isELF(m.start):
+			out = append(out, *m)
 		}
 	}
 	return out
@@ -138,13 +166,17 @@ func segmentProt(f elf.ProgFlag) (prot uint32) {
 func pageUp(addr uint64) uint64 { return (addr + 0xfff) &^ 0xfff }
 
 // start records the image of a process that waits at its first instruction.
-func (p *qemuProcess) start(r *qemuRecorder, op trace.ProcessOp, command string) {
+func (p *qemuProcess) start(r *qemuRecorder, op trace.ProcessOp, command string, pc uint64) {
 	r.event(trace.NewProcess(p.pid, trace.Process{Op: op, Child: p.pid, Tid: p.pid, Text: command}))
 	all, err := readMaps(p.pid)
 	if err != nil {
 		r.warn("regions of process %d at its start are missing: %v", p.pid, err)
 	}
-	m := guestImage(toGuest(all, p.abi), stackSize())
+	mine := toGuest(all, p.abi)
+	if r.mixed && guestBase(p.abi) == 0 {
+		mine = mixedGuest(all, p.program(), pc, stackSize(), p.isELF)
+	}
+	m := guestImage(mine, stackSize())
 	for i := range m.regions {
 		if f := m.files[i]; f != nil {
 			rec := r.files.record(f, 0)
@@ -160,6 +192,29 @@ func (p *qemuProcess) start(r *qemuRecorder, op trace.ProcessOp, command string)
 	if m.stack[1] == 0 {
 		r.warn("the stack of process %d was not found among its regions", p.pid)
 	}
+}
+
+// program is the file of the program that a process emulates, nil if it is not known.
+func (p *qemuProcess) program() *openFile {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid))
+	if err != nil {
+		return nil
+	}
+	_, file, _, ok := guestArgs(data)
+	if !ok {
+		return nil
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(fmt.Sprintf("/proc/%d/cwd", p.pid), file)
+	}
+	return statFile(file)
+}
+
+// isELF says whether the memory of the process has the head of an ELF file at an
+// address.
+func (p *qemuProcess) isELF(addr uint64) bool {
+	var b [len(elf.ELFMAG)]byte
+	return readMemory(p.pid, addr, b[:]) && string(b[:]) == elf.ELFMAG
 }
 
 // argumentArea records the kernel's writes of arguments, environment and

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vmtrace/vmtrace/trace"
 )
 
@@ -40,7 +42,7 @@ type guestMemory struct {
 func (r *qemuRecorder) slotEvent(i uint32, kind int, w []uint64) {
 	switch kind {
 	case eventStart:
-		r.started(i, uint32(w[0]), trace.ABI(w[2]))
+		r.started(i, uint32(w[0]), trace.ABI(w[2]), w[3])
 	case eventBirth:
 		r.born(i, uint32(w[0]), uint32(w[1]), uint32(w[2]))
 	case eventThread:
@@ -97,8 +99,8 @@ func (r *qemuRecorder) addProcess(pid uint32, abi trace.ABI) *qemuProcess {
 }
 
 // started handles the first record of an image: of the first process, or after
-// an exec that the plugin has led into QEMU again.
-func (r *qemuRecorder) started(i, pid uint32, abi trace.ABI) {
+// an exec that the plugin has led into QEMU again. It begins at pc.
+func (r *qemuRecorder) started(i, pid uint32, abi trace.ABI, pc uint64) {
 	p := r.procs[pid]
 	op, command := trace.OpExec, ""
 	if p == nil {
@@ -110,7 +112,7 @@ func (r *qemuRecorder) started(i, pid uint32, abi trace.ABI) {
 	}
 	p.abi, p.native = abi, false
 	r.bind(i, p.threads[pid])
-	p.start(r, op, command)
+	p.start(r, op, command, pc)
 }
 
 // born handles the first record of the child of a fork: it can come before the
@@ -209,6 +211,9 @@ func (r *qemuRecorder) returned(th *qemuThread, ret uint64) {
 	if name == "old_mmap" && len(th.memory) > 0 {
 		s.Data = string(th.memory[0].bytes)
 	}
+	if (name == "mmap" || name == "mmap2") && !failed(ret) && s.Args[3]&unix.MAP_FIXED == 0 {
+		r.vacated(p, ret, ret+s.Args[1])
+	}
 	r.event(trace.NewSyscall(th.tid, *s))
 	switch name {
 	case "clone", "fork", "vfork":
@@ -218,6 +223,16 @@ func (r *qemuRecorder) returned(th *qemuThread, ret uint64) {
 	}
 	if !userCopies(s, th.read, func(c trace.UserCopy) { r.event(trace.NewUserCopy(th.tid, c)) }) {
 		r.partial++
+	}
+}
+
+// vacated records the munmap calls of other threads that gave up what one has just got:
+// they have been carried out, and have yet to return.
+func (r *qemuRecorder) vacated(p *qemuProcess, start, end uint64) {
+	for _, th := range p.threads {
+		if c := &th.call; th.inCall && p.name(c.Nr) == "munmap" && c.Args[0] < end && start < c.Args[0]+c.Args[1] {
+			r.returned(th, 0)
+		}
 	}
 }
 

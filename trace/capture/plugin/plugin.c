@@ -62,7 +62,7 @@ static meminfo store_bits;		    /* of a store, in what a callback is given */
 static pid_t pid;			    /* of the process the state above belongs to */
 static uint32_t cut;			    /* number of the last cut that was asked for */
 
-static struct slot *attach(unsigned int cpu);
+static struct slot *attach(unsigned int cpu, uint64_t pc);
 
 /* An access that begins below this offset cannot cross into the next page. */
 #define INSIDE(addr) (((addr) & PAGE_MASK) <= PAGE_MASK + 1 - LONGEST_ACCESS)
@@ -71,7 +71,7 @@ static __attribute__((noinline)) void slow_data(unsigned int cpu, meminfo info, 
 {
 	struct slot *t = threads[cpu];
 	if (unlikely(t == &absent))
-		t = attach(cpu);
+		t = attach(cpu, 0);
 	data(t, addr, kind, (uint64_t)ip);
 	if (likely(INSIDE(addr)))
 		return;
@@ -101,7 +101,7 @@ static __attribute__((noinline)) void slow_block(unsigned int cpu, void *block)
 {
 	struct slot *t = threads[cpu];
 	if (unlikely(t == &absent))
-		t = attach(cpu);
+		t = attach(cpu, (uint64_t)block & 0xffffffffffffull);
 	uint32_t seen = __atomic_load_n(&cut, __ATOMIC_ACQUIRE);
 	if (t->cut != seen) {
 		barrier(t);
@@ -219,15 +219,15 @@ static struct slot *take_slot(void)
 	}
 }
 
-/* attach gives a new thread its slot and announces it. */
-static struct slot *attach(unsigned int cpu)
+/* attach gives a new thread its slot and announces it; it begins at pc. */
+static struct slot *attach(unsigned int cpu, uint64_t pc)
 {
 	int fresh = pid == 0;
 	if (fresh)
 		pid = getpid();
 	struct slot *t = take_slot();
-	uint64_t ids[] = {t->pid, t->tid, abi};
-	event(t, fresh ? EVENT_START : EVENT_THREAD, fresh ? 3 : 2, ids);
+	uint64_t ids[] = {t->pid, t->tid, abi, pc};
+	event(t, fresh ? EVENT_START : EVENT_THREAD, fresh ? 4 : 2, ids);
 	publish(t);
 	if (fresh) { /* until the recorder has looked at the image */
 		wake_recorder();
@@ -388,7 +388,7 @@ static void on_call(plugin_id id, unsigned int cpu, int64_t number, uint64_t a0,
 {
 	struct slot *t = threads[cpu];
 	if (unlikely(t == &absent))
-		t = attach(cpu);
+		t = attach(cpu, 0);
 	uint64_t words[] = {number, a0, a1, a2, a3, a4, a5};
 	current.number = number;
 	memcpy(current.args, &words[1], sizeof(current.args));

@@ -80,7 +80,7 @@ enum {
 #define REF_MOST 0x3ffull
 #define REF_MOST_FETCHES 0xfffffull
 enum {
-	EVENT_START = 1, /* pid, tid, ABI: first record of an image; the thread waits */
+	EVENT_START = 1, /* pid, tid, ABI, address of the first instruction: first record of an image; the thread waits */
 	EVENT_BIRTH,	 /* pid, tid, tid of the parent: after fork */
 	EVENT_THREAD,	 /* pid, tid: a new thread */
 	EVENT_CALL,	 /* number, six arguments */
