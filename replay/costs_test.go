@@ -65,7 +65,7 @@ func TestCostErrors(t *testing.T) {
 		``:                               "EOF",
 		`{"costs": [], "speed": 1}`:      "speed",
 		`{"costs": []} {}`:               "more than one",
-		`{"costs": [{"what": "walks"}]}`: `row 1: "walks" is unknown; there are: access call.map disk_read fault.cow_copy`,
+		`{"costs": [{"what": "walks"}]}`: `row 1: "walks" is unknown; there are: access call.drop_page call.map disk_read`,
 		`{"costs": [{"what": "disk_read", "ns": -1}]}`:     "must be 0 to an hour",
 		`{"costs": [{"what": "disk_read", "ns": 3.7e12}]}`: "must be 0 to an hour",
 	} {
@@ -103,7 +103,7 @@ func TestCostProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range table.Costs {
-		name := strings.ReplaceAll(strings.TrimPrefix(row.What, "fault."), ".", "_")
+		name := strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(row.What, "fault."), "call."), ".", "_")
 		if name = strings.TrimPrefix(name, "flush_ipi"); name == "" {
 			name = "ipi"
 		}

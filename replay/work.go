@@ -13,6 +13,7 @@ type Work struct {
 	Kernel   bool              // the fault is of the kernel, which copies for the thread or does a call of it
 	Call     string            // its name; "fork" where the address space is copied
 	Args     [6]uint64         // of a call
+	Resident uint64            // of a call: bytes of its address space now
 	Done     bool              // the call has been done: it was told when it began, and its faults since
 }
 
@@ -30,7 +31,7 @@ func (e *engine) fault(i *paging.FaultInfo) {
 func (e *engine) begins(th *thread, call string, args [6]uint64) {
 	e.inKernel = true
 	if e.tells() {
-		e.opts.Work(Work{PID: th.proc.pid, TID: th.tid, Accesses: th.accesses, Mappings: th.task.Mappings(), Call: call, Args: args})
+		e.opts.Work(Work{PID: th.proc.pid, TID: th.tid, Accesses: th.accesses, Mappings: th.task.Mappings(), Call: call, Args: args, Resident: th.task.RSS().Total()})
 	}
 }
 
@@ -38,6 +39,6 @@ func (e *engine) begins(th *thread, call string, args [6]uint64) {
 func (e *engine) ends(th *thread, call string, args [6]uint64) {
 	e.inKernel = false
 	if e.tells() && !th.proc.dead {
-		e.opts.Work(Work{PID: th.proc.pid, TID: th.tid, Accesses: th.accesses, Mappings: th.task.Mappings(), Call: call, Args: args, Done: true})
+		e.opts.Work(Work{PID: th.proc.pid, TID: th.tid, Accesses: th.accesses, Mappings: th.task.Mappings(), Call: call, Args: args, Resident: th.task.RSS().Total(), Done: true})
 	}
 }

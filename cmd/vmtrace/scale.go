@@ -24,7 +24,7 @@ program).
 
 The trace is replayed once; then its threads do their faults, and the calls that change
 mappings, in virtual time: each in its own order, by a table of costs (the rows fault.*,
-call.map, access and lock.* of "vmtrace replay --costs"), with queues at each lock and at
+call.*, access and lock.* of "vmtrace replay --costs"), with queues at each lock and at
 each word that CPUs share. It is a model of locks and no measurement: read the shape,
 where a line stops growing, and not the height. For each design the lock is named, or
 the word of one, that threads wait for longest. What comes before --from is not simulated.

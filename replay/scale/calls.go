@@ -45,6 +45,21 @@ func kindOfCall(w *replay.Work) kind {
 	return noStep
 }
 
+// eases says whether a call that makes memory go gives the mmap lock down to reading
+// before it drops the pages (mm/mmap.c:do_vmi_align_munmap with unlock: of munmap, of a
+// brk that goes down, of an mremap that shrinks in place). What others drop, as mmap does
+// over other mappings, they drop with the lock as they have it.
+func eases(w *replay.Work) bool {
+	const fixed = 2 // MREMAP_FIXED
+	switch w.Call {
+	case "munmap", "brk":
+		return true
+	case "mremap":
+		return w.Args[2] < w.Args[1] && w.Args[3]&fixed == 0
+	}
+	return false
+}
+
 // needsAnon are the faults that want an anon_vma of a private mapping.
 var needsAnon = map[paging.FaultKind]bool{
 	paging.ZeroPage: true, paging.DemandZero: true, paging.HugeZero: true, paging.HugeDemand: true,

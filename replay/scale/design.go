@@ -14,6 +14,8 @@ const (
 	write               // take it alone; whoever waits sleeps
 	spin                // take it alone; whoever waits keeps its CPU
 	free                // give it back
+	ease                // go on with it for reading if there are pages to drop (calls.go:eases)
+	drop                // those pages
 )
 
 // object is what an operation is about.
@@ -60,16 +62,16 @@ var (
 	readMM = seq([]op{{word, mm}, {read, mm}, {work, none}}, tableWork, []op{{word, mm}, {free, mm}})
 	lookMM = seq(begin, []op{{word, mm}, {read, mm}, {work, none}, {word, mm}, {free, mm}})
 	// changeMM is a call with the mmap lock held for writing.
-	changeMM = seq(begin, []op{{word, mm}, {write, mm}, {work, none}, {free, mm}})
-	mutex    = seq(begin, []op{{spin, mm}, {work, none}, {free, mm}})
+	changeMM = seq(begin, []op{{word, mm}, {write, mm}, {work, none}, {ease, mm}, {drop, none}, {free, mm}})
+	mutex    = seq(begin, []op{{spin, mm}, {work, none}, {drop, none}, {free, mm}})
 )
 
 // Designs are the locks that are compared. To add one, add a row.
 //
 // In vma a fault looks whether its mapping is locked for writing before it changes the
 // word, and again then (vma_start_read). A call locks every mapping that it changes
-// once it has the mmap lock (vma_start_write), and gives all back with it
-// (vma_end_write_all).
+// once it has the mmap lock (vma_start_write), and gives all back with it, or when it
+// goes on with it for reading (vma_end_write_all).
 var Designs = []Design{
 	{Name: "global", Meaning: "one mutex around each fault and call (simple simulators)",
 		fault:  seq(begin, []op{{spin, mm}, {work, none}, {held, none}, {free, mm}}),
@@ -80,7 +82,7 @@ var Designs = []Design{
 		fault: seq(begin, []op{{peek, vma}, {word, vma}, {try, vma}, {work, none}}, tableWork, []op{{word, vma}, {free, vma}}),
 		retry: readMM,
 		change: seq(begin, []op{{word, mm}, {write, mm}, {word, every}, {write, every}, {work, none},
-			{free, every}, {free, mm}}),
+			{ease, mm}, {free, every}, {drop, none}, {free, mm}}),
 		look: lookMM},
 	{Name: "table", Meaning: "only the locks of page tables (package paging)",
 		fault: seq(begin, []op{{work, none}}, tableWork), change: changeMM, look: lookMM},

@@ -15,6 +15,10 @@
 //     CPU at a time, and costs more for each that did not change it last.
 //   - A reader/writer lock is fair: a reader behind a waiting writer waits, too, as in
 //     kernel/locking/rwsem.c. The lock of a page table is spun for.
+//   - A call that makes memory go does so with the mmap lock given down to reading, and
+//     with its mappings given back (mmap_write_downgrade): munmap, a brk that goes down, an
+//     mremap that shrinks. Faults go on beside it, but other calls wait, and behind them
+//     faults that want the mmap lock.
 //   - With a lock for each mapping a fault only tries it. It falls back to the mmap lock
 //     if a writer has the mapping or waits for it, if the mapping is anonymous and has no
 //     anon_vma yet, and if the kernel faults itself: in copies to and from the program,
@@ -26,7 +30,7 @@
 //   - Mappings are told apart by paging.MappingID: one that grows, shrinks, splits or
 //     merges stays the same where the kernel's vm_area_struct does.
 //
-// Costs are those of a replay (costs.json, rows fault.*, call.map, lock.*). What comes
+// Costs are those of a replay (costs.json, rows fault.*, call.*, lock.*). What comes
 // out is the shape: what saturates, where, and why: the lock or word that threads wait
 // for longest. Left out are:
 //
@@ -34,8 +38,8 @@
 //     flushes, time slices, waiting for a disk, and whatever the threads wait for each
 //     other in user space. Each thread keeps its order, but in virtual time it may use a
 //     mapping before another thread's call has made it;
-//   - how long a call works: call.map, whatever its size. munmap gives the mmap lock down
-//     to reading while it frees pages (mmap_write_downgrade), here it keeps it;
+//   - how long a call works but for the pages that it takes away, those of large pages as
+//     if they were small: call.map, whatever its size;
 //   - spinning for the mmap lock before going to sleep for it (rwsem_optimistic_spin);
 //   - that a stack which grows takes the mmap lock for writing;
 //   - other releases: until 6.6 faults of files fall back as well, since 6.10 a first

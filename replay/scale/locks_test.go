@@ -101,3 +101,31 @@ func TestLook(t *testing.T) {
 	p := &program{objects: 3, threads: [][]step{{{kind: look, work: 1000, at: f.at}}, {f}}}
 	simulated(t, "a call that looks", p, 1210, "the word of the address space's lock", 90+100+90, 1110+1210)
 }
+
+// munmap goes on with the mmap lock for reading while it drops pages, and gives its
+// mappings back before: faults go on, an mmap waits, and with the mmap lock alone the
+// faults wait behind it.
+//
+//	thread 0  0 word of mm to 10, has mm; word of 6 to 20, has 6; 1000 to 1020; has mm for
+//	          reading, gives 6 back; drops until 2020
+//	thread 1  a fault that must have mm: 500 word (0) to 600; waits for 0; 1020 reads mm; 900
+//	          to 1920, table to 2020, word, changed by 2, to 2120
+//	thread 2  a call: 700 word of mm (1) to 800; waits for 0 and 1; 2120 has mm; word of 2
+//	          to 2130, has 2; 1000 to 3130
+//	thread 3  a fault of 6: 1100 word (0) to 1200, reads 6; 900 to 2100, table to 2200, word,
+//	          its own, to 2210: waits for nobody
+//
+// For mm thread 1 waits 600 to 1020, and thread 2 800 to 2120.
+func TestMunmapEases(t *testing.T) {
+	slow := faultOf(2, 500, 1000)
+	slow.kind = slowFault
+	unmap := changeOf(0, 1, 0, 1000)
+	unmap.drop = 1000
+	p := &program{objects: 7, changed: []uint32{6, 2}, threads: [][]step{{unmap}, {slow}, {changeOf(1, 2, 700, 1000)}, {faultOf(6, 1100, 1000)}}}
+	simulated(t, "munmap", p, 3130, "the address space's lock", 1020-600+2120-800, 2020+2120+3130+2210)
+	// mmap over other mappings keeps all until 2020. Thread 3 finds 6 taken, at 1100: word
+	// of mm (2) to 1200; waits behind the others. Thread 1 has mm from 2020 to 3120, thread
+	// 2 to 4130, then thread 3: table to 5130, word (1) to 5230.
+	p.threads[0][0].drop, p.threads[0][0].work = 0, 2000
+	simulated(t, "mmap over others", p, 5230, "the address space's lock", 2020-600+3120-800+4130-1200, 2020+3120+4130+5230)
+}

@@ -127,8 +127,8 @@ func TestSleep(t *testing.T) {
 	}
 }
 
-// predicted runs a generated workload.
-func predicted(t *testing.T, name string, p synth.Params, cpus ...int) map[string][]float64 {
+// predicted runs a generated workload, so many steps of it.
+func predicted(t *testing.T, name string, p synth.Params, steps int, cpus ...int) map[string][]float64 {
 	t.Helper()
 	var buf bytes.Buffer
 	if err := synth.Generate(name, p, func(h trace.Header) (trace.Sink, error) { return trace.NewWriter(&buf, h) }); err != nil {
@@ -139,7 +139,7 @@ func predicted(t *testing.T, name string, p synth.Params, cpus ...int) map[strin
 		t.Fatal(err)
 	}
 	defer src.Close()
-	s, err := Run(context.Background(), src, Options{Replay: replay.Options{Model: paging.DefaultConfig()}, CPUs: cpus, Steps: 20000})
+	s, err := Run(context.Background(), src, Options{Replay: replay.Options{Model: paging.DefaultConfig()}, CPUs: cpus, Steps: steps})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,10 +155,12 @@ func predicted(t *testing.T, name string, p synth.Params, cpus ...int) map[strin
 // at page_table_lock before it was split (Linux commit 4c21e2f2441d, "mm: split page
 // table lock"): with a word or a lock that all share the rate stops growing, with locks
 // of page tables it goes on. The threads of page_fault1 get mappings side by side, which
-// merge: a lock for each mapping is one for all of them, and each mmap and munmap takes
-// it away. Those of page_fault2 are of files and do not merge.
+// merge: a lock for each mapping is one for all of them (published_test.go has the
+// figures). Those of page_fault2 are of files and do not merge. Only faults are looked
+// at, before the first munmap.
 func TestShapes(t *testing.T) {
-	got := predicted(t, "page_fault1", synth.Params{Pages: 2048, Threads: 64, Rounds: 2}, 1, 2, 16, 64)
+	const beforeUnmap = 20000
+	got := predicted(t, "page_fault1", synth.Params{Pages: 2048, Threads: 64, Rounds: 2}, beforeUnmap, 1, 2, 16, 64)
 	grows := func(name string, from, to int) float64 { return got[name][to] / got[name][from] }
 	if r := grows("mm", 0, 1); r < 1.7 {
 		t.Errorf("mm: %.2f times with two CPUs", r)
@@ -172,11 +174,10 @@ func TestShapes(t *testing.T) {
 	if r := grows("global", 0, 3); r > 1.05 {
 		t.Errorf("global: %.2f times with 64 CPUs", r)
 	}
-	if r := got["vma"][3] / got["mm"][3]; got["table"][3] < got["mm"][3] || r < 0.8 || r > 1.2 {
+	if got["table"][3] < 2*max(got["mm"][3], got["vma"][3]) {
 		t.Errorf("64 CPUs, mappings that merge: table %.0f, vma %.0f, mm %.0f", got["table"][3], got["vma"][3], got["mm"][3])
 	}
-	t.Log(got)
-	got = predicted(t, "page_fault2", synth.Params{Pages: 2048, Threads: 64, Rounds: 2}, 1, 2, 16, 64)
+	got = predicted(t, "page_fault2", synth.Params{Pages: 2048, Threads: 64, Rounds: 2}, beforeUnmap, 1, 2, 16, 64)
 	if got["vma"][3] < 2*got["mm"][3] || got["vma"][3] < 0.9*got["table"][3] || got["vma"][3] > got["table"][3] {
 		t.Errorf("64 CPUs, mappings of their own: table %.0f, vma %.0f, mm %.0f", got["table"][3], got["vma"][3], got["mm"][3])
 	}

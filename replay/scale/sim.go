@@ -270,6 +270,15 @@ func (s *sim) do(i int, t *thread, st *step, o op, l *lock) (end float64, waits 
 	case free:
 		s.release(l)
 		return s.now, false
+	case ease:
+		if st.drop > 0 {
+			l.alone = false
+			l.readers++
+			s.grant(l)
+		}
+		return s.now, false
+	case drop:
+		return s.spend(float64(st.drop)), false
 	case peek:
 		return s.now, false
 	}
@@ -308,13 +317,18 @@ func (l *lock) take(how what) {
 	}
 }
 
-// release gives a lock back, to the first that wait for it.
+// release gives a lock back.
 func (s *sim) release(l *lock) {
 	if l.alone {
 		l.alone = false
 	} else {
 		l.readers--
 	}
+	s.grant(l)
+}
+
+// grant gives a lock to the first that wait for it, as far as they can have it.
+func (s *sim) grant(l *lock) {
 	for len(l.queue) > 0 {
 		w := l.queue[0]
 		if l.alone || w.what != read && l.readers > 0 {

@@ -13,6 +13,7 @@ import (
 type step struct {
 	compute    float32 // ns
 	work       float32 // ns in the kernel
+	drop       float32 // ns more, with the mmap lock given down to reading before
 	kind       kind
 	at         [table + 1]uint32
 	first, end uint32 // of program.changed: the mappings that a call changes
@@ -51,8 +52,9 @@ type key struct {
 type state struct {
 	steps    []step
 	accesses uint64          // before the last step
-	inCall   bool            // the last step is a call that has not been done
+	call     int             // the step of the call that has not been done, plus 1
 	before   paging.Mappings // when it began
+	resident uint64          // then, bytes
 }
 
 // tableShift is log2 of the bytes that a leaf table maps on x86-64.
@@ -104,19 +106,31 @@ func (c *collector) add(w replay.Work) {
 		s.at[table] = c.number(key{kind: table, space: space, at: f.Addr >> tableShift})
 	} else {
 		s.work = float32(c.costs.NS("call.map"))
-		th.inCall, th.before = k == change, w.Mappings
+		th.call, th.before, th.resident = len(th.steps)+1, w.Mappings, w.Resident
 	}
 	th.steps = append(th.steps, s)
 }
 
-// done notes which mappings a call has changed. The faults that it took on its way stand
+// done notes which pages a call has taken away and which mappings it has changed. The faults that it took on its way stand
 // behind it: the kernel takes them when it has given the mmap lock back.
 func (c *collector) done(w *replay.Work) {
 	th := c.threads[w.TID]
-	if th == nil || !th.inCall {
+	if th == nil || th.call == 0 {
 		return
 	}
-	th.inCall = false
+	s := &th.steps[th.call-1]
+	th.call = 0
+	pages := (th.resident - min(th.resident, w.Resident)) / paging.PageSize
+	drop := float32(float64(pages) * c.costs.NS("call.drop_page"))
+	if eases(w) {
+		s.drop = drop
+	} else {
+		s.work += drop
+	}
+	if s.kind != change {
+		th.before = paging.Mappings{}
+		return
+	}
 	first := len(c.p.changed)
 	note := func(id paging.MappingID) { c.p.changed = append(c.p.changed, c.number(key{kind: vma, id: id})) }
 	if w.Call == "fork" { // dup_mmap locks them all
@@ -127,11 +141,7 @@ func (c *collector) done(w *replay.Work) {
 	th.before = paging.Mappings{}
 	slices.Sort(c.p.changed[first:]) // one that is still there came twice
 	c.p.changed = c.p.changed[:first+len(slices.Compact(c.p.changed[first:]))]
-	i := len(th.steps) - 1
-	for th.steps[i].kind != change {
-		i--
-	}
-	th.steps[i].first, th.steps[i].end = uint32(first), uint32(len(c.p.changed))
+	s.first, s.end = uint32(first), uint32(len(c.p.changed))
 }
 
 // number is that of an object; what is not there has none.

@@ -14,9 +14,8 @@ import (
 	"github.com/vmtrace/vmtrace/trace/synth"
 )
 
-// collected replays a text and draws the steps of each thread: what it is, and the
-// mappings, named a, b, ... in the order in which they appear.
-func collected(t *testing.T, text string, sel trace.Selection) string {
+// programOf is what a text does.
+func programOf(t *testing.T, text string, sel trace.Selection) *program {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.txt")
 	if err := os.WriteFile(path, []byte("# vmtrace text 1\n"+text), 0o600); err != nil {
@@ -36,6 +35,14 @@ func collected(t *testing.T, text string, sel trace.Selection) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// collected draws the steps of each thread of a text: what it is, and the mappings,
+// named a, b, ... in the order in which they appear.
+func collected(t *testing.T, text string, sel trace.Selection) string {
+	t.Helper()
+	p := programOf(t, text, sel)
 	names := map[uint32]string{0: "-"}
 	name := func(n uint32) string {
 		if names[n] == "" {
@@ -114,6 +121,30 @@ func TestSteps(t *testing.T) {
 		"slow:a change:ab slow:b", "change:ab slow:b fault:b", "slow:a fault:a", "fault:a"} {
 		if got := collected(t, text, trace.Selection{From: trace.Point{Record: uint64(from)}}); got != want {
 			t.Errorf("from %d:\n got %s\nwant %s", from, got, want)
+		}
+	}
+}
+
+// How long calls work: 1300 for the mappings, and 350 for each page that they take away,
+// with the mmap lock for reading where the kernel gives it down (do_vmi_align_munmap).
+func TestCallsThatDrop(t *testing.T) {
+	const four = "process op=start pid=1 tid=1\nsyscall mmap(0x10004000, 0x4000, 0x3, 0x32, -1, 0) = 0x10004000\nW 0x10004000\nW 0x10005000\nW 0x10007000\n"
+	for _, c := range []struct {
+		what, text string
+		work, drop float32
+	}{
+		{"munmap of three pages that are there", "syscall munmap(0x10004000, 0x4000) = 0", 1300, 1050},
+		{"of one", "syscall munmap(0x10006000, 0x2000) = 0", 1300, 350},
+		{"of none", "syscall munmap(0x10006000, 0x1000) = 0", 1300, 0},
+		{"mremap that shrinks in place", "syscall mremap(0x10004000, 0x4000, 0x1000, 0, 0) = 0x10004000", 1300, 700},
+		{"mremap that shrinks and moves", "syscall mremap(0x10004000, 0x4000, 0x1000, 3, 0x20000000) = 0x20000000", 2000, 0},
+		{"mmap over two of them", "syscall mmap(0x10004000, 0x2000, 0x3, 0x32, -1, 0) = 0x10004000", 2000, 0},
+		{"MADV_DONTNEED has no more than reading", "syscall madvise(0x10004000, 0x2000, 4) = 0", 2000, 0},
+		{"mprotect takes none away", "syscall mprotect(0x10004000, 0x2000, 1) = 0", 1300, 0},
+	} {
+		steps := programOf(t, four+c.text+"\n", trace.Selection{}).threads[0]
+		if s := steps[len(steps)-1]; s.work != c.work || s.drop != c.drop {
+			t.Errorf("%s: %v ns and %v, want %v and %v", c.what, s.work, s.drop, c.work, c.drop)
 		}
 	}
 }

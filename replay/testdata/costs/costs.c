@@ -72,6 +72,18 @@ static double anon_read(int fd)
 	return t;
 }
 
+/* the pages go, and so do their frames; the call itself is nothing against so many */
+static double drop_page(int fd)
+{
+	char *a = map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	double t;
+
+	touch(a, 1, 1);
+	t = now();
+	munmap(a, (size_t)N * PAGE);
+	return (now() - t) / N;
+}
+
 static double file_read(int fd)
 {
 	char *a = map(PROT_READ, MAP_PRIVATE, fd);
@@ -295,7 +307,7 @@ int main(int argc, char **argv)
 		{ "file_cow", file_cow }, { "file_shared", file_shared }, { "mkwrite", mkwrite },
 		{ "cow_copy", cow_copy }, { "cow_reuse", cow_reuse },
 		{ "flush_page", flush_page }, { "flush_full", flush_full }, { "ipi", ipi }, { "thread", thread },
-		{ "huge_demand_zero", huge_demand_zero },
+		{ "huge_demand_zero", huge_demand_zero }, { "drop_page", drop_page },
 	};
 	char name[] = "/tmp/costs.XXXXXX", page[PAGE] = "x";
 	int fd = mkstemp(name);
