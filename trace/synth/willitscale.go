@@ -4,7 +4,9 @@ package synth
 // which measure how the kernel's memory management scales: every thread does the
 // same to memory of its own, over and over. The files of those tests are on a
 // temporary file system of whatever kind; here they are files like any other.
-// The regions of neighbouring threads touch, as those of the tests do.
+// The regions of neighbouring threads touch, as those of the tests do: there each is put
+// below the last one or into the highest hole, here each thread has its place, so that
+// what a thread does is the same for any slice. That they merge is the same.
 
 // memory maps the memory of a thread at an address; fd is that of its file.
 type memory struct {
