@@ -96,8 +96,11 @@ func record(ctx context.Context, tool, out string, opts capture.Options, std std
 			line.printf("%s: waiting for the mark %s", out, opts.After)
 			return
 		}
-		rate := float64(p.Accesses) / time.Since(began).Seconds()
-		line.printf("%s: %s accesses, %s/s, %s written", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)))
+		rate, slower := float64(p.Accesses)/time.Since(began).Seconds(), ""
+		if p.Slowdown > 0 {
+			slower = fmt.Sprintf(", about %.0f times slower", max(1, p.Slowdown))
+		}
+		line.printf("%s: %s accesses, %s/s, %s written%s", out, report.SI(p.Accesses), report.SI(uint64(rate)), report.Bytes(uint64(p.Bytes)), slower)
 	}
 	res, err := recordWith(ctx, tool, opts, f, std, how...)
 	line.clear()

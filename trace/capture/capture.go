@@ -28,11 +28,12 @@ type Options struct {
 // Progress tells how far a recording is. It is reported a few times a second
 // from one goroutine.
 type Progress struct {
-	Accesses  uint64 // accesses of the program seen so far
-	Refs      uint64 // page references written
-	Bytes     int64  // bytes of trace written
-	Processes int    // processes alive
-	Waits     bool   // the mark Options.After has not come
+	Accesses  uint64  // accesses of the program seen so far
+	Refs      uint64  // page references written
+	Bytes     int64   // bytes of trace written
+	Processes int     // processes alive
+	Waits     bool    // the mark Options.After has not come
+	Slowdown  float64 // estimate: processor time of the program over that without a recorder; 0 where it is not known
 }
 
 // Result is how a recording ended. The trace is complete and readable in every

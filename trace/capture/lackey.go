@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +23,7 @@ import (
 // lackey records every access through Debian's valgrind.
 var lackey = Tool{
 	Name:   "lackey",
-	Help:   "every access, through valgrind; follows children and exec; 50 to 200 times slower than native",
+	Help:   "every access, through valgrind; about 1000 times slower than native",
 	Check:  checkLackey,
 	Record: recordLackey,
 }
@@ -138,6 +140,7 @@ func (r *lackeyRecorder) record(ctx context.Context, valgrind string, open SinkF
 		return Result{}, err
 	}
 	version, _ := exec.Command(valgrind, "--version").Output()
+	r.living = func() iter.Seq[uint32] { return maps.Keys(r.procs) }
 	if err := r.open(open, trace.Header{Tool: "lackey (" + string(bytes.TrimSpace(version)) + ")", ABI: trace.ABIX8664}); err != nil {
 		r.kill()
 		r.reap()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -87,6 +89,7 @@ func recordQEMU(ctx context.Context, o Options, open SinkFunc) (Result, error) {
 	r := &qemuRecorder{session: session{opts: o, folded: ringWindow, began: time.Now()}, ring: mem, mixed: q.mixed, procs: map[uint32]*qemuProcess{}, threads: map[uint32]*qemuThread{},
 		files: fileIDs{}, early: map[uint32]syscall.WaitStatus{}}
 	h := trace.Header{Tool: "qemu (" + q.version + ")", ABI: guest.abi, Labels: map[string]string{"order": "exact at system calls and approximate between them"}}
+	r.living = func() iter.Seq[uint32] { return maps.Keys(r.procs) }
 	if err := r.open(open, h); err != nil {
 		return Result{}, err
 	}

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"syscall"
@@ -32,8 +33,10 @@ type session struct {
 	lastSync time.Time
 	lastTell time.Time
 	stopped  string
-	waits    bool     // for the mark Options.After
-	marks    []string // the first few that came while it waited
+	waits    bool                    // for the mark Options.After
+	marks    []string                // the first few that came while it waited
+	living   func() iter.Seq[uint32] // processes, for slowdown; nil where it is not told
+	reaped   time.Duration           // reapedTime at the beginning
 }
 
 const (
@@ -64,7 +67,7 @@ func (s *session) open(open SinkFunc, h trace.Header) error {
 		s.sink = s.reducer
 	}
 	s.batch = make([]trace.Ref, 0, sessionBatch)
-	s.waits = s.opts.After != ""
+	s.waits, s.reaped = s.opts.After != "", reapedTime()
 	return nil
 }
 
@@ -158,7 +161,7 @@ func (s *session) housekeeping(ctx context.Context) bool {
 func (s *session) progress() Progress {
 	p := Progress{Processes: s.alive, Waits: s.waits}
 	if !s.waits {
-		p.Accesses, p.Refs = s.accesses, s.refs
+		p.Accesses, p.Refs, p.Slowdown = s.accesses, s.refs, s.slowdown()
 	}
 	if s.w != nil {
 		p.Bytes = s.w.Written()
