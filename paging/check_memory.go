@@ -9,9 +9,9 @@ func (c *checker) group() error {
 		return nil
 	}
 	var charged, used int64
-	for n := range g.pages {
+	for n := range len(g.pages.chunks) << chunkShift {
 		pfn := uint32(n)
-		i := &g.pages[n]
+		i := g.info(pfn)
 		if i.state&pageKnown == 0 {
 			continue
 		}

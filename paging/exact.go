@@ -60,9 +60,7 @@ func (t *Task) tell() {
 	q.n = 0
 	g := t.machine.memory
 	g.mu.Lock()
-	if len(g.pages) >= manyPages {
-		g.ahead(uses)
-	}
+	g.ahead(uses)
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
@@ -74,16 +72,17 @@ func (t *Task) tell() {
 // known of them; what is known of fewer is in the caches of the processor.
 const manyPages = 1 << 14
 
-// ahead loads what is known of pages, each independently of the others, so that the
-// processor waits for them all at once. Precondition: g.mu.
+// ahead loads what is known of pages, so that the processor waits for all of them at
+// once. Precondition: g.mu.
 func (g *memory) ahead(uses []queuedUse) {
-	sum := uint32(0)
+	if len(g.pages.chunks)<<chunkShift <= manyPages {
+		return
+	}
 	for i := range uses {
-		if p := int(uses[i].pfn); p < len(g.pages) {
-			sum += g.pages[p].clean
+		if i := g.pages.peek(uses[i].pfn); i != nil {
+			prefetchWord(&i.next)
 		}
 	}
-	g.looked = sum
 	if a, ok := g.policy.(aheadPolicy); ok {
 		a.ahead(uses)
 	}

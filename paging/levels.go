@@ -28,14 +28,14 @@ import "math"
 // UseStack is the order of the last uses of pages, and what is counted by size of
 // memory. The machine calls it from one goroutine at a time.
 type UseStack interface {
+	// Pages are where the machine keeps what it knows of pages for it.
+	Pages() *StackPages
 	// Insert puts a page on top that was in no memory.
 	Insert(page uint32)
 	// Use moves a page to the top and returns its place before that, 1 for the
 	// top; 0 for a page that is not there. It counts a major fault in memories of
 	// fewer pages than that.
 	Use(page uint32) (distance uint32)
-	// Ahead is told of pages that will be used soon.
-	Ahead(pages []uint32)
 	// Place returns the place of a page, 1 for the top; 0 for one that is not there.
 	Place(page uint32) uint32
 	// Remove takes a page out of all memories; the room it leaves is free in those
@@ -44,6 +44,23 @@ type UseStack interface {
 	// Count adds n events in memories of from up to, but not including, to pages.
 	Count(what StackEvent, from, to uint32, n int64)
 }
+
+// StackPage is what is known of a page for a UseStack: half a cache line. Where the
+// page stands is the UseStack's own, 0 if it is not there.
+type StackPage struct {
+	Last uint64 // its last use, of the UseStack
+	Slot uint32 // of the UseStack; 0 = the page is not there
+
+	clean  uint32 // memories of fewer pages have it clean
+	levels        // of its entry at pageInfo.at
+	shmem  bool
+}
+
+// StackPages are pages by number. The zero value is empty.
+type StackPages struct{ chunked[StackPage] }
+
+// At is a page; it stays at its address.
+func (s *StackPages) At(page uint32) *StackPage { return s.at(page) }
 
 // StackEvent is what a UseStack counts.
 type StackEvent uint8
@@ -68,57 +85,56 @@ func (l *levels) raise(d uint32) {
 }
 
 // stackPolicy makes a UseStack of a policy that is never asked for a victim.
-type stackPolicy struct {
-	UseStack
-	pages []uint32 // for ahead
-}
+type stackPolicy struct{ UseStack }
 
-func (s *stackPolicy) ahead(uses []queuedUse) {
-	s.pages = s.pages[:0]
+func (s stackPolicy) ahead(uses []queuedUse) {
+	pages := s.Pages()
 	for i := range uses {
-		s.pages = append(s.pages, uses[i].pfn)
+		prefetchWord(&pages.At(uses[i].pfn).Slot)
 	}
-	s.Ahead(s.pages)
 }
 
-func (s *stackPolicy) insert(p uint32)      { s.Insert(p) }
-func (s *stackPolicy) hit(uint32)           {}
-func (s *stackPolicy) victim(uint32) uint32 { return 0 }
-func (s *stackPolicy) left(p uint32)        { s.Remove(p) }
-func (s *stackPolicy) forget(p uint32)      { s.Remove(p) }
+func (s stackPolicy) insert(p uint32)      { s.Insert(p) }
+func (s stackPolicy) hit(uint32)           {}
+func (s stackPolicy) victim(uint32) uint32 { return 0 }
+func (s stackPolicy) left(p uint32)        { s.Remove(p) }
+func (s stackPolicy) forget(p uint32)      { s.Remove(p) }
 
 // measure counts what a use of a page costs at every size of memory.
 // Precondition: g.mu.
 func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
+	p := g.rows.at(pfn)
+	e := g.levelsOf(pfn, i, p, u.by)
 	if !fresh {
 		d := g.stack.Use(pfn)
-		g.raise(pfn, i, d)
-		e := g.levelsOf(pfn, i, u.by)
-		need := e.used
-		if u.write && g.m.frames.at(pfn).kind != frameShmem {
-			need = e.written
-		}
-		if u.faulted {
-			g.stack.Count(StackMinor, 0, d, -1)
-		} else if need > d {
-			g.stack.Count(StackMinor, d, need, 1)
-		}
-		e.used = 0
+		g.raise(pfn, p, d)
+		g.weigh(p, e, u, d)
 	}
 	if u.write {
-		g.levelsOf(pfn, i, u.by).written = 0
-		i.clean = 0
+		e.written, p.clean = 0, 0
 	}
+}
+
+// weigh counts what the use of an entry costs whose page was found at a distance.
+// Precondition: g.mu.
+func (g *memory) weigh(p *StackPage, e *levels, u use, d uint32) {
+	need := e.used
+	if u.write && !p.shmem {
+		need = e.written
+	}
+	if u.faulted {
+		g.stack.Count(StackMinor, 0, d, -1)
+	} else if need > d {
+		g.stack.Count(StackMinor, d, need, 1)
+	}
+	e.used = 0
 }
 
 // raise notes that memories of fewer than d pages have evicted the page: those in
 // which it was dirty wrote it. Precondition: g.mu.
-func (g *memory) raise(pfn uint32, i *pageInfo, d uint32) {
-	if i.clean < d {
-		g.stack.Count(StackWriteBack, i.clean, d, 1)
-		i.clean = d
-	}
-	i.at.raise(d)
+func (g *memory) raise(pfn uint32, p *StackPage, d uint32) {
+	g.writeBack(p, d)
+	p.levels.raise(d)
 	if len(g.shared) == 0 {
 		return
 	}
@@ -127,11 +143,47 @@ func (g *memory) raise(pfn uint32, i *pageInfo, d uint32) {
 	}
 }
 
+// writeBack counts that memories of fewer than d pages wrote a page, those in which
+// it was dirty. Precondition: g.mu.
+func (g *memory) writeBack(p *StackPage, d uint32) {
+	if p.clean < d {
+		g.stack.Count(StackWriteBack, p.clean, d, 1)
+		p.clean = d
+	}
+}
+
+// writeBackAll is writeBack for all memories. Precondition: g.mu.
+func (g *memory) writeBackAll(pfn uint32) {
+	if g.stack != nil {
+		g.writeBack(g.rows.at(pfn), AllMemories)
+	}
+}
+
+// newcomer forgets what was known for Config.Stack of a page that had the number.
+// Precondition: g.mu.
+func (g *memory) newcomer(pfn uint32, kind frameKind) {
+	if g.stack == nil {
+		return
+	}
+	p := g.rows.at(pfn)
+	p.clean, p.levels, p.shmem = 0, levels{}, kind == frameShmem
+	if kind == frameFile {
+		p.clean = AllMemories
+	}
+}
+
+// setLevels sets those of the entry at pageInfo.at. Precondition: g.mu.
+func (g *memory) setLevels(pfn uint32, l levels) {
+	if g.stack != nil {
+		g.rows.at(pfn).levels = l
+	}
+}
+
 // gone counts what memories that had evicted a page for good wrote of it.
 // Precondition: g.mu.
-func (g *memory) gone(pfn uint32, i *pageInfo) {
-	if d := g.stack.Place(pfn); i.clean < d {
-		g.stack.Count(StackWriteBack, i.clean, d, 1)
+func (g *memory) gone(pfn uint32) {
+	if p := g.rows.at(pfn); p.clean < AllMemories {
+		g.writeBack(p, g.stack.Place(pfn))
 	}
 }
 
@@ -141,26 +193,23 @@ func (m *Machine) SettleStack() {
 	g := m.memory
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for n := range g.pages {
-		if i := &g.pages[n]; i.state&pageResident != 0 {
-			g.gone(uint32(n), i)
+	g.pages.each(func(pfn uint32, i *pageInfo) {
+		if i.state&pageResident != 0 {
+			g.gone(pfn)
 		}
-	}
+	})
 }
 
-// noLevels are those of a use without an entry.
-var noLevels levels
-
 // levelsOf are the levels of the entry at a place. Precondition: g.mu.
-func (g *memory) levelsOf(pfn uint32, i *pageInfo, at mapping) *levels {
-	if i.at.mapping == at && at.space != nil {
-		return &i.at.levels
+func (g *memory) levelsOf(pfn uint32, i *pageInfo, p *StackPage, at mapping) *levels {
+	if i.at == at && at.space != nil {
+		return &p.levels
 	}
 	for k := range g.shared[pfn] {
 		if g.shared[pfn][k].mapping == at {
 			return &g.shared[pfn][k].levels
 		}
 	}
-	noLevels = levels{}
-	return &noLevels
+	g.noLevels = levels{}
+	return &g.noLevels // of a use without an entry
 }

@@ -24,33 +24,26 @@ type memory struct {
 	limit int64 // pages, 0 = none
 	slots int64 // of swap, in pages
 
-	mu      countedMutex // innermost but for framePool.mu; taken under table locks
-	policy  policy       // mu
-	exact   bool         // immutable: the policy is told of every reference; those of the kernel never are
-	stack   UseStack     // immutable: of Config, or nil
-	batched bool         // immutable: reclaim in batches, with read-ahead of files and swap
-	pages   []pageInfo   // mu: by frame number
-	shared  map[uint32][]place
-	aside   []uint32 // mu: pages that could not leave: locked, or there was no slot
-	fresh   uint32   // mu: page that came in last: the reference that brought it is no hit
-	lastUse uint32   // mu: page used last
-	looked  uint32   // mu: of no meaning, see ahead
-	charged int64    // mu: resident pages
-	high    int64    // mu: the most there were
-	used    int64    // mu: slots
-	stats   ReclaimStats
+	mu       countedMutex // innermost but for framePool.mu; taken under table locks
+	policy   policy       // mu
+	exact    bool         // immutable: the policy is told of every reference; those of the kernel never are
+	stack    UseStack     // immutable: of Config, or nil
+	batched  bool         // immutable: reclaim in batches, with read-ahead of files and swap
+	pages    pageRows     // mu: by frame number
+	rows     *StackPages  // mu: of stack, or nil
+	noLevels levels       // mu: of no meaning, see levelsOf
+	shared   map[uint32][]place
+	aside    []uint32 // mu: pages that could not leave: locked, or there was no slot
+	fresh    uint32   // mu: page that came in last: the reference that brought it is no hit
+	lastUse  uint32   // mu: page used last
+	charged  int64    // mu: resident pages
+	high     int64    // mu: the most there were
+	used     int64    // mu: slots
+	stats    ReclaimStats
 
 	onUse   func(pfn uint32, written bool) // immutable, see Machine.OnUse
 	onEnd   func(pfn uint32)               // immutable
 	foresee func(pfn uint32, next uint64)  // immutable: for a policy that knows the future
-}
-
-// pageInfo is what is known of a page beside its frame.
-type pageInfo struct {
-	at    place  // where it is mapped; more places are in memory.shared
-	clean uint32 // levels: memories of fewer pages have it clean
-	state pageState
-	refs  int32 // page-table entries that stand for it while it is in swap (swap_map)
 }
 
 // mapping is a place where a page is mapped.
@@ -59,7 +52,8 @@ type mapping struct {
 	vpn   uint64
 }
 
-// place is a mapping with what Config.Stack wants to know of its entry.
+// place is a mapping with what Config.Stack wants to know of its entry; of pageInfo.at
+// that is in StackPage.
 type place struct {
 	mapping
 	levels
@@ -112,7 +106,7 @@ func newMemory(m *Machine) (*memory, error) {
 	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched && c.Only == nil, unlimited{}
 	switch {
 	case c.Stack != nil:
-		g.exact, g.batched, g.policy, g.stack = true, false, &stackPolicy{UseStack: c.Stack}, c.Stack
+		g.exact, g.batched, g.policy, g.stack, g.rows = true, false, stackPolicy{c.Stack}, c.Stack, c.Stack.Pages()
 	case g.limit > 0:
 		g.policy = how.make(g)
 	}
@@ -120,7 +114,7 @@ func newMemory(m *Machine) (*memory, error) {
 }
 
 // info returns what is known of a page. Precondition: g.mu.
-func (g *memory) info(pfn uint32) *pageInfo { return at(&g.pages, pfn) }
+func (g *memory) info(pfn uint32) *pageInfo { return g.pages.at(pfn) }
 
 // counts says whether frames of the kind are charged: those of a file are not
 // if its pages were in memory before the run, since somebody else has read them
@@ -141,9 +135,9 @@ func (g *memory) admit(pfn uint32, kind frameKind) bool {
 	}
 	i := g.info(pfn)
 	*i = pageInfo{state: pageKnown}
+	g.newcomer(pfn, kind)
 	if kind == frameFile {
 		g.stats.FileIn++
-		i.clean = AllMemories
 	} else {
 		i.state |= pageDirty // there is no copy of it
 	}
@@ -165,6 +159,7 @@ func (g *memory) admitHuge(head, size uint32) bool {
 	for pfn := head; pfn < head+size; pfn++ {
 		i := g.info(pfn)
 		*i = pageInfo{state: pageKnown | pageDirty}
+		g.newcomer(pfn, frameAnon)
 		g.enter(pfn, i)
 	}
 	return true
@@ -244,7 +239,7 @@ func (g *memory) end(pfn uint32, i *pageInfo) {
 	if i.state&pageResident != 0 {
 		g.charged--
 		if g.stack != nil {
-			g.gone(pfn, i)
+			g.gone(pfn)
 		}
 	}
 	g.dropSlot(i)
@@ -325,12 +320,12 @@ func (g *memory) addMapping(pfn uint32, by mapping) {
 		g.stats.Refaults++
 		g.enter(pfn, i)
 	}
-	at := place{mapping: by}
-	if i.at.space == nil {
-		i.at = at
-	} else {
-		g.shared[pfn] = append(g.shared[pfn], at)
+	if i.at.space != nil {
+		g.shared[pfn] = append(g.shared[pfn], place{mapping: by})
+		return
 	}
+	i.at = by
+	g.setLevels(pfn, levels{})
 }
 
 // linkFork notes that a child maps a page where its parent does.
@@ -342,8 +337,8 @@ func (g *memory) linkFork(pfn uint32, from, to *Space, vpn uint64) {
 	if g.stack != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		i := g.info(pfn)
-		*g.levelsOf(pfn, i, mapping{to, vpn}) = *g.levelsOf(pfn, i, mapping{from, vpn})
+		i, p := g.info(pfn), g.rows.at(pfn)
+		*g.levelsOf(pfn, i, p, mapping{to, vpn}) = *g.levelsOf(pfn, i, p, mapping{from, vpn})
 	}
 }
 
@@ -371,13 +366,18 @@ func (i *pageInfo) unused() bool { return i.at.space == nil && i.refs == 0 }
 
 // removeMapping takes one place out. Precondition: g.mu.
 func (g *memory) removeMapping(pfn uint32, i *pageInfo, at mapping) {
-	more := g.shared[pfn]
+	var more []place
+	if len(g.shared) > 0 {
+		more = g.shared[pfn]
+	}
 	switch {
-	case i.at.mapping == at && len(more) == 0:
-		i.at = place{}
+	case i.at == at && len(more) == 0:
+		i.at = mapping{}
 		return
-	case i.at.mapping == at:
-		i.at = more[len(more)-1]
+	case i.at == at:
+		last := more[len(more)-1]
+		i.at = last.mapping
+		g.setLevels(pfn, last.levels)
 	default:
 		k := 0
 		for k < len(more) && more[k].mapping != at {
@@ -410,7 +410,7 @@ func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
 		return // not charged, or in swap
 	}
 	old := mapping{s, from}
-	if i.at.mapping == old {
+	if i.at == old {
 		i.at.vpn = to
 		return
 	}
@@ -425,7 +425,10 @@ func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
 // mappings appends the places where a page is mapped. Precondition: g.mu.
 func (g *memory) mappings(dst []mapping, pfn uint32) []mapping {
 	if at := g.info(pfn).at; at.space != nil {
-		dst = append(dst, at.mapping)
+		dst = append(dst, at)
+	}
+	if len(g.shared) == 0 {
+		return dst
 	}
 	for _, at := range g.shared[pfn] {
 		dst = append(dst, at.mapping)
@@ -491,8 +494,5 @@ func (g *memory) cleaned(pfn uint32) {
 	}
 	i.state &^= pageDirty
 	g.stats.FileOut++
-	if g.stack != nil && i.clean < AllMemories {
-		g.stack.Count(StackWriteBack, i.clean, AllMemories, 1)
-		i.clean = AllMemories
-	}
+	g.writeBackAll(pfn)
 }

@@ -21,7 +21,7 @@ const (
 
 func new2Q(g *memory) policy {
 	c := int(g.limit)
-	return &twoQPolicy{pageLists: newPageLists(3), in: max(1, c/4), out: max(1, c/2), g: g} // 25 % and 50 %, section 4
+	return &twoQPolicy{pageLists: newPageLists(3, &g.pages), in: max(1, c/4), out: max(1, c/2), g: g} // 25 % and 50 %, section 4
 }
 
 func (q *twoQPolicy) insert(p uint32) {

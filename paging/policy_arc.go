@@ -23,7 +23,7 @@ const (
 )
 
 func newARC(g *memory) policy {
-	return &arcPolicy{pageLists: newPageLists(4), c: float64(g.limit), g: g}
+	return &arcPolicy{pageLists: newPageLists(4, &g.pages), c: float64(g.limit), g: g}
 }
 
 // learn moves the share of the lists when a page comes back.

@@ -4,26 +4,25 @@ package paging
 // the Multics System, 1968): first in, first out, but a page that was used since
 // the hand last passed goes round once more.
 type clockPolicy struct {
-	pageLists
-	used marks
-	g    *memory
+	pageLists // mark: the page was used
+	g         *memory
 }
 
-func newClock(g *memory) policy { return &clockPolicy{pageLists: newPageLists(1), g: g} }
+func newClock(g *memory) policy { return &clockPolicy{pageLists: newPageLists(1, &g.pages), g: g} }
 
 func (c *clockPolicy) insert(p uint32) {
 	c.put(1, p)
-	*c.used.at(p) = 0
+	*c.mark(p) = 0
 }
 
-func (c *clockPolicy) hit(p uint32)    { *c.used.at(p) = 1 }
+func (c *clockPolicy) hit(p uint32)    { *c.mark(p) = 1 }
 func (c *clockPolicy) left(uint32)     {}
 func (c *clockPolicy) forget(p uint32) { c.drop(p) }
 
 func (c *clockPolicy) victim(uint32) uint32 {
 	for {
 		p := c.last(1)
-		used := c.used.at(p)
+		used := c.mark(p)
 		if c.g.young(p) > 0 {
 			*used = 1
 		}

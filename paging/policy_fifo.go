@@ -4,7 +4,7 @@ package paging
 // mean more faults.
 type fifoPolicy struct{ pageLists }
 
-func newFIFO(*memory) policy { return &fifoPolicy{newPageLists(1)} }
+func newFIFO(g *memory) policy { return &fifoPolicy{newPageLists(1, &g.pages)} }
 
 func (f *fifoPolicy) insert(p uint32) { f.put(1, p) }
 func (f *fifoPolicy) hit(uint32)      {}

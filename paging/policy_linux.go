@@ -62,7 +62,7 @@ const (
 )
 
 func newLinux(g *memory) policy {
-	return &linuxPolicy{pageLists: newPageLists(4), g: g, priority: linuxPriority}
+	return &linuxPolicy{pageLists: newPageLists(4, &g.pages), g: g, priority: linuxPriority}
 }
 
 func inactiveOf(kind uint8) int { return linuxInactiveAnon + 2*int(kind) }

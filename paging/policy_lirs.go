@@ -9,11 +9,10 @@ package paging
 //
 // The stack is not cut: it holds no more pages than there are.
 type lirsPolicy struct {
-	stack pageLists // S, list 1: its last page is LIR, or it is empty
+	stack pageLists // S, list 1: its last page is LIR, or it is empty; mark: what the page is
 	queue pageLists // Q, list 1: resident HIR pages; the last leaves next
-	is    marks
-	lir   int // LIR pages
-	most  int // how many there may be
+	lir   int       // LIR pages
+	most  int       // how many there may be
 	g     *memory
 }
 
@@ -26,7 +25,7 @@ const (
 func newLIRS(g *memory) policy {
 	c := int(g.limit)
 	// 1 % of memory is for HIR pages (section 4.3)
-	return &lirsPolicy{stack: newPageLists(1), queue: newPageLists(1), most: c - max(1, c/100), g: g}
+	return &lirsPolicy{stack: newPageLists(1, &g.pages), queue: newPageLists(1, new(pageRows)), most: c - max(1, c/100), g: g}
 }
 
 func (l *lirsPolicy) insert(p uint32) {
@@ -36,14 +35,14 @@ func (l *lirsPolicy) insert(p uint32) {
 		l.promote(p)
 		return
 	}
-	*l.is.at(p) = lirsHIR
+	*l.stack.mark(p) = lirsHIR
 	l.queue.put(1, p)
 }
 
 // promote makes a page LIR; if that is one too many the last one of the stack
 // is not any more.
 func (l *lirsPolicy) promote(p uint32) {
-	*l.is.at(p) = lirsLIR
+	*l.stack.mark(p) = lirsLIR
 	l.queue.drop(p)
 	if l.lir++; l.lir > l.most {
 		l.prune()
@@ -62,7 +61,7 @@ func (l *lirsPolicy) demote() {
 		p = l.stack.last(1)
 	}
 	l.stack.drop(p)
-	*l.is.at(p) = lirsHIR
+	*l.stack.mark(p) = lirsHIR
 	l.queue.put(1, p)
 	l.lir--
 	l.prune()
@@ -70,7 +69,7 @@ func (l *lirsPolicy) demote() {
 
 // prune takes HIR pages off the end of the stack.
 func (l *lirsPolicy) prune() {
-	for p := l.stack.last(1); p != 0 && *l.is.at(p) != lirsLIR; p = l.stack.last(1) {
+	for p := l.stack.last(1); p != 0 && *l.stack.mark(p) != lirsLIR; p = l.stack.last(1) {
 		l.stack.drop(p)
 	}
 }
@@ -78,7 +77,7 @@ func (l *lirsPolicy) prune() {
 func (l *lirsPolicy) hit(p uint32) {
 	known := l.stack.of(p) != 0
 	switch {
-	case *l.is.at(p) == lirsLIR:
+	case *l.stack.mark(p) == lirsLIR:
 		l.stack.put(1, p)
 		l.prune()
 	case known:
@@ -109,7 +108,7 @@ func (l *lirsPolicy) left(uint32) {}
 func (l *lirsPolicy) forget(p uint32) {
 	l.stack.drop(p)
 	l.queue.drop(p)
-	if is := l.is.at(p); *is == lirsLIR {
+	if is := l.stack.mark(p); *is == lirsLIR {
 		l.lir--
 		*is = 0
 	}

@@ -2,16 +2,10 @@ package paging
 
 // pageLists are the doubly linked lists of one policy. A page is on one of them
 // at most, and moves from one to another without allocation. Lists are numbered
-// from 1; they share arrays by page number, in which 0 is the end.
+// from 1; page 0 is the end.
 type pageLists struct {
-	links []pageLink
-	ends  []listEnds
-}
-
-// pageLink is the place of a page: what a move changes of it is in one cache line.
-type pageLink struct {
-	next, prev uint32
-	on         uint32 // list of the page, 0 = none
+	rows *pageRows // where the links of a page are, with what else is known of it
+	ends []listEnds
 }
 
 type listEnds struct {
@@ -19,15 +13,12 @@ type listEnds struct {
 	n          int
 }
 
-func newPageLists(n int) pageLists { return pageLists{ends: make([]listEnds, n+1)} }
+func newPageLists(n int, rows *pageRows) pageLists {
+	return pageLists{rows: rows, ends: make([]listEnds, n+1)}
+}
 
 // of is the list a page is on, 0 = none.
-func (l *pageLists) of(p uint32) int {
-	if int(p) >= len(l.links) {
-		return 0
-	}
-	return int(l.links[p].on)
-}
+func (l *pageLists) of(p uint32) int { return int(l.rows.at(p).on) }
 
 // len is how many pages are on a list.
 func (l *pageLists) len(list int) int { return l.ends[list].n }
@@ -35,19 +26,20 @@ func (l *pageLists) len(list int) int { return l.ends[list].n }
 // last is the page at the end of a list, 0 when it is empty.
 func (l *pageLists) last(list int) uint32 { return l.ends[list].tail }
 
+// mark is the number that a policy keeps for a page.
+func (l *pageLists) mark(p uint32) *uint8 { return &l.rows.at(p).mark }
+
 // put moves a page to the front of a list, from wherever it is.
 func (l *pageLists) put(list int, p uint32) {
-	if int(p) >= len(l.links) {
-		at(&l.links, p)
-	}
 	e := &l.ends[list]
 	if e.head == p {
 		return
 	}
-	l.drop(p)
-	l.links[p] = pageLink{next: e.head, on: uint32(list)}
+	i := l.rows.at(p)
+	l.unlink(i)
+	i.next, i.prev, i.on = e.head, 0, uint8(list)
 	if e.head != 0 {
-		l.links[e.head].prev = p
+		l.rows.at(e.head).prev = p
 	} else {
 		e.tail = p
 	}
@@ -57,43 +49,40 @@ func (l *pageLists) put(list int, p uint32) {
 
 // putLast moves a page to the end of a list, from wherever it is.
 func (l *pageLists) putLast(list int, p uint32) {
-	l.drop(p)
+	i := l.rows.at(p)
+	l.unlink(i)
 	e := &l.ends[list]
 	if e.tail == 0 {
 		l.put(list, p)
 		return
 	}
-	l.links[e.tail].next = p
-	l.links[p] = pageLink{prev: e.tail, on: uint32(list)}
+	l.rows.at(e.tail).next = p
+	i.next, i.prev, i.on = 0, e.tail, uint8(list)
 	e.tail = p
 	e.n++
 }
 
 // drop takes a page off its list, if it is on one.
-func (l *pageLists) drop(p uint32) {
-	if l.of(p) == 0 {
+func (l *pageLists) drop(p uint32) { l.unlink(l.rows.at(p)) }
+
+func (l *pageLists) unlink(i *pageInfo) {
+	if i.on == 0 {
 		return
 	}
-	at := &l.links[p]
-	e := &l.ends[at.on]
-	if at.prev != 0 {
-		l.links[at.prev].next = at.next
+	e := &l.ends[i.on]
+	if i.prev != 0 {
+		l.rows.at(i.prev).next = i.next
 	} else {
-		e.head = at.next
+		e.head = i.next
 	}
-	if at.next != 0 {
-		l.links[at.next].prev = at.prev
+	if i.next != 0 {
+		l.rows.at(i.next).prev = i.prev
 	} else {
-		e.tail = at.prev
+		e.tail = i.prev
 	}
-	at.on = 0
+	i.on = 0
 	e.n--
 }
-
-// marks is one small number for every page.
-type marks []uint8
-
-func (m *marks) at(p uint32) *uint8 { return at((*[]uint8)(m), p) }
 
 // at is the element of a page in an array by page number, which grows as far.
 func at[T any](s *[]T, p uint32) *T {

@@ -1,32 +1,23 @@
 package paging
 
 // lruPolicy is least recently used, exactly: every reference counts.
-type lruPolicy struct {
-	pageLists
-	looked uint32 // of no meaning, see ahead
-}
+type lruPolicy struct{ pageLists }
 
-func newLRU(*memory) policy { return &lruPolicy{pageLists: newPageLists(1)} }
+func newLRU(g *memory) policy { return &lruPolicy{newPageLists(1, &g.pages)} }
 
 func (l *lruPolicy) insert(p uint32) { l.put(1, p) }
 func (l *lruPolicy) hit(p uint32)    { l.put(1, p) }
 func (l *lruPolicy) left(uint32)     {}
 func (l *lruPolicy) forget(p uint32) { l.drop(p) }
 
-// ahead loads the places of pages, and those beside them, which a move changes.
+// ahead loads those that stand beside the pages, which a move changes.
 func (l *lruPolicy) ahead(uses []queuedUse) {
-	links, sum := l.links, uint32(0)
 	for i := range uses {
-		if p := int(uses[i].pfn); p < len(links) {
-			sum += links[p].next
+		if i := l.rows.peek(uses[i].pfn); i != nil && i.on != 0 {
+			prefetchWord(&l.rows.at(i.next).next)
+			prefetchWord(&l.rows.at(i.prev).next)
 		}
 	}
-	for i := range uses {
-		if p := int(uses[i].pfn); p < len(links) {
-			sum += links[links[p].next].on + links[links[p].prev].on
-		}
-	}
-	l.looked = sum
 }
 
 func (l *lruPolicy) victim(uint32) uint32 {

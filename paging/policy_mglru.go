@@ -48,7 +48,7 @@ const (
 )
 
 func newMGLRU(g *memory) policy {
-	return &mglruPolicy{pageLists: newPageLists(2 * mglruMaxGens), g: g, max: mglruMinGens + 1}
+	return &mglruPolicy{pageLists: newPageLists(2*mglruMaxGens, &g.pages), g: g, max: mglruMinGens + 1}
 }
 
 // generation is the list of a generation of a kind.
@@ -159,7 +159,7 @@ func (l *mglruPolicy) age() {
 	for kind := range uint8(2) {
 		for seq := l.min[kind]; seq <= l.max; seq++ {
 			for p := l.ends[generation(kind, seq)].head; p != 0; {
-				next := l.links[p].next
+				next := l.rows.at(p).next
 				if l.g.young(p) > 0 && seq != l.max {
 					l.put(generation(kind, l.max), p)
 				}

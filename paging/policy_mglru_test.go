@@ -65,7 +65,7 @@ func TestGenerationsController(t *testing.T) {
 		anon, file int // refaults
 		want       uint8
 	}{{0, 63, linuxFile}, {0, 100, linuxAnon}, {44, 100, linuxAnon}, {45, 100, linuxFile}} {
-		l := newMGLRU(nil).(*mglruPolicy)
+		l := newMGLRU(&memory{}).(*mglruPolicy)
 		l.ctrl[linuxAnon] = mglruControl{refaulted: c.anon, evicted: 1000}
 		l.ctrl[linuxFile] = mglruControl{avgRefaulted: c.file, avgTotal: 1000}
 		if got := l.kindToScan(linuxAnon); got != c.want {

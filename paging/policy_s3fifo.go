@@ -7,12 +7,11 @@ package paging
 // the small one, or when it comes back. Victims come from the main queue while
 // it has more than its share.
 type s3fifoPolicy struct {
-	pageLists
-	c     int // pages of memory, of which a tenth are to be in the small queue
-	ghost int // pages remembered: nine tenths
-	freq  marks
-	small bool // the victim left the small queue
-	g     *memory
+	pageLists      // mark: how often the page was used, up to s3MaxFreq
+	c         int  // pages of memory, of which a tenth are to be in the small queue
+	ghost     int  // pages remembered: nine tenths
+	small     bool // the victim left the small queue
+	g         *memory
 }
 
 // The lists.
@@ -26,7 +25,7 @@ const s3MaxFreq = 3
 
 func newS3FIFO(g *memory) policy {
 	c := int(g.limit)
-	return &s3fifoPolicy{pageLists: newPageLists(3), c: c, ghost: c * 9 / 10, g: g}
+	return &s3fifoPolicy{pageLists: newPageLists(3, &g.pages), c: c, ghost: c * 9 / 10, g: g}
 }
 
 func (s *s3fifoPolicy) insert(p uint32) {
@@ -35,11 +34,11 @@ func (s *s3fifoPolicy) insert(p uint32) {
 	} else {
 		s.put(s3Small, p)
 	}
-	*s.freq.at(p) = 0
+	*s.mark(p) = 0
 }
 
 func (s *s3fifoPolicy) hit(p uint32) {
-	f := s.freq.at(p)
+	f := s.mark(p)
 	*f = min(*f+1, s3MaxFreq)
 }
 
@@ -55,7 +54,7 @@ func (s *s3fifoPolicy) victim(uint32) uint32 {
 		if s.g.young(p) > 0 {
 			s.hit(p)
 		}
-		f := s.freq.at(p)
+		f := s.mark(p)
 		switch {
 		case list == s3Small && *f > 1:
 			s.put(s3Main, p)

@@ -5,20 +5,19 @@ package paging
 // stay keep their place, and the hand goes on from where it stopped, towards
 // newer ones.
 type sievePolicy struct {
-	pageLists
-	visited marks
-	hand    uint32
-	g       *memory
+	pageLists // mark: the page was visited
+	hand      uint32
+	g         *memory
 }
 
-func newSieve(g *memory) policy { return &sievePolicy{pageLists: newPageLists(1), g: g} }
+func newSieve(g *memory) policy { return &sievePolicy{pageLists: newPageLists(1, &g.pages), g: g} }
 
 func (s *sievePolicy) insert(p uint32) {
 	s.put(1, p)
-	*s.visited.at(p) = 0
+	*s.mark(p) = 0
 }
 
-func (s *sievePolicy) hit(p uint32) { *s.visited.at(p) = 1 }
+func (s *sievePolicy) hit(p uint32) { *s.mark(p) = 1 }
 func (s *sievePolicy) left(uint32)  {}
 
 func (s *sievePolicy) forget(p uint32) {
@@ -26,7 +25,7 @@ func (s *sievePolicy) forget(p uint32) {
 		return
 	}
 	if s.hand == p {
-		s.hand = s.links[p].prev
+		s.hand = s.rows.at(p).prev
 	}
 	s.drop(p)
 }
@@ -37,8 +36,8 @@ func (s *sievePolicy) victim(uint32) uint32 {
 		if p == 0 {
 			p = s.last(1)
 		}
-		s.hand = s.links[p].prev
-		v := s.visited.at(p)
+		s.hand = s.rows.at(p).prev
+		v := s.mark(p)
 		if s.g.young(p) > 0 {
 			*v = 1
 		}

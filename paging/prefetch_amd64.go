@@ -5,3 +5,8 @@ package paging
 //
 //go:noescape
 func prefetch(entries *[window]*uint64, n int)
+
+// prefetchWord has the processor begin to load the cache line of a word.
+//
+//go:noescape
+func prefetchWord(at *uint32)

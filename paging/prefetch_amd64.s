@@ -16,3 +16,9 @@ next:
 
 done:
 	RET
+
+// func prefetchWord(at *uint32)
+TEXT ·prefetchWord(SB), NOSPLIT, $0-8
+	MOVQ       at+0(FP), AX
+	PREFETCHT0 (AX)
+	RET

@@ -12,3 +12,6 @@ func prefetch(entries *[window]*uint64, n int) {
 		}
 	}
 }
+
+// prefetchWord loads the cache line of a word.
+func prefetchWord(at *uint32) { atomic.LoadUint32(at) }

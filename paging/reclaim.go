@@ -119,10 +119,7 @@ func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
 			g.stats.SwapOut++
 		}
 	}
-	if g.stack != nil && i.clean < AllMemories { // MADV_PAGEOUT
-		g.stack.Count(StackWriteBack, i.clean, AllMemories, 1)
-		i.clean = AllMemories
-	}
+	g.writeBackAll(pfn) // MADV_PAGEOUT
 	i.state &^= pageDirty | pageResident
 	g.charged--
 	g.stats.Evictions++
@@ -273,7 +270,7 @@ func (g *memory) young(pfn uint32) (refs int) {
 		return 0 // the policy has been told
 	}
 	i := g.info(pfn)
-	if at := i.at; at.space != nil && g.clearAccessed(at.mapping, pfn) {
+	if at := i.at; at.space != nil && g.clearAccessed(at, pfn) {
 		refs++
 	}
 	if len(g.shared) == 0 {

@@ -120,3 +120,5 @@ func TestConfigRefusals(t *testing.T) {
 }
 
 type noStack struct{ UseStack }
+
+func (noStack) Pages() *StackPages { return &StackPages{} }

@@ -26,21 +26,18 @@ type stack struct {
 	open    uint32   // bits set in the block of the next use
 	next    uint32   // slot of the next use
 	pages   []uint32 // by slot
-	places  []place  // by page
+	known   paging.StackPages
 	holes   []uint32 // slots of holes: a heap, the topmost first
 	alive   int      // bits set
 	deepest int      // the most there were
 	times   times
-	looked  uint64 // of no meaning, see Ahead
 
-	counts [paging.NumStackEvents][]int64 // by size of memory: what is added from that size on
+	counts []sizeCounts // by size of memory: what is added from that size on
 }
 
-// place is what is known of a page: what a use changes of it is in one cache line.
-type place struct {
-	last uint64 // see times
-	slot uint32 // plus 1, 0 = not there
-}
+// sizeCounts are what is counted at one size of memory: a use counts several events
+// at its distance.
+type sizeCounts [paging.NumStackEvents]int64
 
 const (
 	blockShift = 9
@@ -50,10 +47,7 @@ const (
 )
 
 func newStack() *stack {
-	s := &stack{}
-	for i := range s.counts {
-		s.counts[i] = make([]int64, 1024)
-	}
+	s := &stack{counts: make([]sizeCounts, 1024)}
 	s.resize(firstSlots)
 	return s
 }
@@ -65,60 +59,44 @@ func (s *stack) resize(slots int) {
 	s.next, s.open = 0, 0
 }
 
+// Pages implements paging.UseStack.
+func (s *stack) Pages() *paging.StackPages { return &s.known }
+
 // Insert implements paging.UseStack.
 func (s *stack) Insert(page uint32) {
 	if len(s.holes) > 0 {
 		s.clear(s.popHole())
 	}
 	s.push(page)
-	s.times.first(&s.places[page].last)
-}
-
-// Ahead implements paging.UseStack: it loads what is known of the pages, and then
-// their bits, each independently of the others.
-func (s *stack) Ahead(pages []uint32) {
-	sum := uint64(0)
-	for _, p := range pages {
-		if int(p) < len(s.places) {
-			if slot := s.places[p].slot; slot != 0 {
-				sum += s.bits[(slot-1)/64]
-			}
-		}
-	}
-	s.looked = sum
+	s.times.first(&s.known.At(page).Last)
 }
 
 // Use implements paging.UseStack.
 func (s *stack) Use(page uint32) uint32 {
-	if int(page) >= len(s.places) {
+	p := s.known.At(page)
+	if p.Slot == 0 {
 		return 0
 	}
-	p := &s.places[page]
-	if p.slot == 0 {
-		return 0
-	}
-	slot := p.slot - 1
-	s.times.again(&p.last)
+	s.times.again(&p.Last)
 	d := uint32(1)
-	if slot != s.next-1 {
-		d = s.raise(page, slot)
+	if slot := p.Slot - 1; slot != s.next-1 {
+		d = s.raise(page, p, slot)
 	}
-	major := s.counts[paging.StackMajor]
-	major[0]++
-	major[d]--
+	s.counts[0][paging.StackMajor]++
+	s.counts[d][paging.StackMajor]--
 	return d
 }
 
 // raise moves a page that is not there already to the top and returns its place
 // before that.
-func (s *stack) raise(page, slot uint32) uint32 {
+func (s *stack) raise(page uint32, p *paging.StackPage, slot uint32) uint32 {
 	hole := len(s.holes) > 0 && s.holes[0] > slot
 	if next := s.next; !hole && slot>>blockShift == next>>blockShift && int(next) < len(s.pages) {
 		// from one slot to another of the same block: no sum changes
 		d := s.within(slot, next)
 		s.bits[slot/64] &^= 1 << (slot % 64)
 		s.bits[next/64] |= 1 << (next % 64)
-		s.pages[next], s.places[page].slot = page, next+1
+		s.pages[next], p.Slot = page, next+1
 		s.next++
 		return d
 	}
@@ -144,26 +122,25 @@ func (s *stack) within(slot, next uint32) uint32 {
 
 // Place implements paging.UseStack.
 func (s *stack) Place(page uint32) uint32 {
-	if int(page) >= len(s.places) || s.places[page].slot == 0 {
-		return 0
+	if slot := s.known.At(page).Slot; slot != 0 {
+		return s.above(slot - 1)
 	}
-	return s.above(s.places[page].slot - 1)
+	return 0
 }
 
 // Remove implements paging.UseStack.
 func (s *stack) Remove(page uint32) {
-	if int(page) < len(s.places) && s.places[page].slot != 0 {
-		s.pushHole(s.places[page].slot - 1)
-		s.places[page].slot = 0
+	if p := s.known.At(page); p.Slot != 0 {
+		s.pushHole(p.Slot - 1)
+		p.Slot = 0
 	}
 }
 
 // Count implements paging.UseStack.
 func (s *stack) Count(what paging.StackEvent, from, to uint32, n int64) {
-	c := &s.counts[what]
-	(*c)[from] += n
+	s.counts[from][what] += n
 	if to != paging.AllMemories {
-		(*c)[to] -= n
+		s.counts[to][what] -= n
 	}
 }
 
@@ -172,8 +149,8 @@ func (s *stack) sums(what paging.StackEvent, pages int) []int64 {
 	out := make([]int64, pages+1)
 	sum := int64(0)
 	for i := range out {
-		if i < len(s.counts[what]) {
-			sum += s.counts[what][i]
+		if i < len(s.counts) {
+			sum += s.counts[i][what]
 		}
 		out[i] = sum
 	}
@@ -185,9 +162,6 @@ func (s *stack) push(page uint32) {
 	if int(s.next) == len(s.pages) {
 		s.compact()
 	}
-	for int(page) >= len(s.places) {
-		s.places = append(s.places, make([]place, max(1024, len(s.places)/4))...)
-	}
 	slot := s.next
 	if s.next++; slot%blockBits == 0 {
 		if slot > 0 {
@@ -195,16 +169,14 @@ func (s *stack) push(page uint32) {
 		}
 		s.open = 0
 	}
-	s.pages[slot], s.places[page].slot = page, slot+1
+	s.pages[slot], s.known.At(page).Slot = page, slot+1
 	s.bits[slot/64] |= 1 << (slot % 64)
 	s.open++
 	s.alive++
 	if s.alive > s.deepest {
 		s.deepest = s.alive
-		if s.deepest+2 > len(s.counts[0]) {
-			for i, c := range s.counts {
-				s.counts[i] = append(c, make([]int64, max(1024, len(c)/4))...)
-			}
+		if s.deepest+2 > len(s.counts) {
+			s.counts = append(s.counts, make([]sizeCounts, max(1024, len(s.counts)/4))...)
 		}
 	}
 }
@@ -262,7 +234,7 @@ func (s *stack) compact() {
 				s.pushHole(at)
 			} else {
 				s.pages[at] = pages[slot]
-				s.places[pages[slot]].slot = at + 1
+				s.known.At(pages[slot]).Slot = at + 1
 			}
 		}
 	}

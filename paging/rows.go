@@ -1,0 +1,57 @@
+package paging
+
+// pageInfo is what is known of a page beside its frame: half a cache line, so that
+// an eviction waits for one line of every page that it looks at.
+type pageInfo struct {
+	at    mapping // where it is mapped; more places are in memory.shared
+	refs  int32   // page-table entries that stand for it while it is in swap (swap_map)
+	state pageState
+	// Of the policy: a number of its own, the list that the page is on (0 = none), and
+	// who stands beside it there; see pageLists.
+	mark, on   uint8
+	next, prev uint32
+}
+
+// chunked is an array by page number that grows in chunks: an array that grows by
+// copying leaves garbage of its own size. The zero value is empty.
+type chunked[T any] struct{ chunks []*[chunkSize]T }
+
+// pageRows are the pages of a group.
+type pageRows = chunked[pageInfo]
+
+// at is the element of a page; it stays at its address.
+func (c *chunked[T]) at(page uint32) *T {
+	if n := int(page >> chunkShift); n < len(c.chunks) && c.chunks[n] != nil {
+		return &c.chunks[n][page%chunkSize]
+	}
+	return c.grow(page)
+}
+
+// peek is the element of a page, or nil if it has none yet.
+func (c *chunked[T]) peek(page uint32) *T {
+	if n := int(page >> chunkShift); n < len(c.chunks) && c.chunks[n] != nil {
+		return &c.chunks[n][page%chunkSize]
+	}
+	return nil
+}
+
+func (c *chunked[T]) grow(page uint32) *T {
+	n := int(page >> chunkShift)
+	for n >= len(c.chunks) {
+		c.chunks = append(c.chunks, nil)
+	}
+	c.chunks[n] = new([chunkSize]T)
+	return &c.chunks[n][page%chunkSize]
+}
+
+// each calls f for every element that there is.
+func (c *chunked[T]) each(f func(page uint32, of *T)) {
+	for n, chunk := range c.chunks {
+		if chunk == nil {
+			continue
+		}
+		for k := range chunk {
+			f(uint32(n<<chunkShift+k), &chunk[k])
+		}
+	}
+}
