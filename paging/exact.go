@@ -60,12 +60,12 @@ func (t *Task) tell() {
 	q.n = 0
 	g := t.machine.memory
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.ahead(uses)
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
 	}
-	g.mu.Unlock()
 }
 
 // manyPages is how many pages there have to be for it to pay to load ahead what is
@@ -80,11 +80,11 @@ func (g *memory) ahead(uses []queuedUse) {
 	}
 	for i := range uses {
 		if i := g.pages.peek(uses[i].pfn); i != nil {
-			prefetchWord(&i.next)
+			prefetchWord(&i.slot)
 		}
-	}
-	if a, ok := g.policy.(aheadPolicy); ok {
-		a.ahead(uses)
+		if g.stack != nil {
+			prefetchWord(&g.rows.at(uses[i].pfn).Slot)
+		}
 	}
 }
 

@@ -87,13 +87,6 @@ func (l *levels) raise(d uint32) {
 // stackPolicy makes a UseStack of a policy that is never asked for a victim.
 type stackPolicy struct{ UseStack }
 
-func (s stackPolicy) ahead(uses []queuedUse) {
-	pages := s.Pages()
-	for i := range uses {
-		prefetchWord(&pages.At(uses[i].pfn).Slot)
-	}
-}
-
 func (s stackPolicy) insert(p uint32)      { s.Insert(p) }
 func (s stackPolicy) hit(uint32)           {}
 func (s stackPolicy) victim(uint32) uint32 { return 0 }

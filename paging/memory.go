@@ -171,10 +171,15 @@ func (g *memory) admitBack(pfn uint32, kind frameKind) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
-	switch {
-	case i.state&pageResident != 0, i.state&pageKnown == 0: // freed since its entry was read without a lock
+	if i.state&(pageKnown|pageResident) != pageKnown { // freed since its entry was read without a lock, or back
 		return true
-	case g.full():
+	}
+	return g.returns(pfn, i, kind)
+}
+
+// returns is admitBack for a page that is out of memory. Precondition: g.mu.
+func (g *memory) returns(pfn uint32, i *pageInfo, kind frameKind) bool {
+	if g.full() {
 		return false
 	}
 	g.stats.Refaults++
@@ -282,10 +287,8 @@ func (g *memory) retry() {
 }
 
 // reconsider hands the pages that could not leave to the policy again, and says
-// whether there were any.
+// whether there were any. Precondition: g.mu.
 func (g *memory) reconsider() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	any := len(g.aside) > 0
 	g.retry()
 	return any
@@ -294,7 +297,9 @@ func (g *memory) reconsider() bool {
 // unlocked is for the end of a lock on memory: what was put aside gets its turn.
 func (t *Task) unlocked() {
 	if g := t.machine.memory; g != nil {
-		g.reconsider()
+		g.mu.Lock()
+		g.retry()
+		g.mu.Unlock()
 	}
 }
 
@@ -468,7 +473,9 @@ func (c Config) validateMemory() error {
 // (mm/memory.c:do_wp_page, folio_free_swap).
 func (g *memory) reused(pfn uint32) {
 	if g != nil {
-		g.freeSlot(pfn)
+		g.mu.Lock()
+		g.freeSlot(g.info(pfn))
+		g.mu.Unlock()
 	}
 }
 

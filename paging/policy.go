@@ -21,10 +21,6 @@ type policy interface {
 	forget(p uint32)
 }
 
-// aheadPolicy is a policy that loads what it knows of pages before it is told of
-// their uses.
-type aheadPolicy interface{ ahead(uses []queuedUse) }
-
 // policyRow is one row of the table of policies.
 type policyRow struct {
 	name    string

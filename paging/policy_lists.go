@@ -1,65 +1,81 @@
 package paging
 
-// pageLists are the doubly linked lists of one policy. A page is on one of them
-// at most, and moves from one to another without allocation. Lists are numbered
-// from 1; page 0 is the end.
+import "math/bits"
+
+// pageLists are the lists of one policy. A page is on one of them at most, and moves
+// from one to another without allocation. Lists are numbered from 1.
+//
+// A list is a row of slots in which pages stand in the order in which they came to its
+// front, and a bit for each slot, which says that the page is still there. So a page
+// moves without a look at those that stood beside it, which would each be a wait for
+// memory, and which pages will be at the end soon is known before they are asked for.
+// When the slots are used up those that are left move together.
 type pageLists struct {
-	rows *pageRows // where the links of a page are, with what else is known of it
-	ends []listEnds
+	rows  *pageRows // where a page has its list and slot, with what else is known of it
+	lists []pageList
 }
 
-type listEnds struct {
-	head, tail uint32
-	n          int
+type pageList struct {
+	slots []uint32 // pages
+	bits  []uint64 // of the slots: the page is there
+	first uint32   // no page is in a slot below
+	next  uint32   // slot of the next page
+	n     int
+
+	near, far uint32 // see expect
 }
+
+const (
+	leastSlots   = 1 << 10
+	expectPages  = 16      // how many pages are looked at ahead at a time
+	expectLonger = 1 << 12 // than so many pages: of fewer all is in the caches of the processor
+)
 
 func newPageLists(n int, rows *pageRows) pageLists {
-	return pageLists{rows: rows, ends: make([]listEnds, n+1)}
+	return pageLists{rows: rows, lists: make([]pageList, n+1)}
 }
 
 // of is the list a page is on, 0 = none.
 func (l *pageLists) of(p uint32) int { return int(l.rows.at(p).on) }
 
 // len is how many pages are on a list.
-func (l *pageLists) len(list int) int { return l.ends[list].n }
-
-// last is the page at the end of a list, 0 when it is empty.
-func (l *pageLists) last(list int) uint32 { return l.ends[list].tail }
+func (l *pageLists) len(list int) int { return l.lists[list].n }
 
 // mark is the number that a policy keeps for a page.
 func (l *pageLists) mark(p uint32) *uint8 { return &l.rows.at(p).mark }
 
 // put moves a page to the front of a list, from wherever it is.
 func (l *pageLists) put(list int, p uint32) {
-	e := &l.ends[list]
-	if e.head == p {
+	i := l.rows.at(p)
+	to := &l.lists[list]
+	if int(i.on) == list && i.slot+1 == to.next {
 		return
 	}
-	i := l.rows.at(p)
 	l.unlink(i)
-	i.next, i.prev, i.on = e.head, 0, uint8(list)
-	if e.head != 0 {
-		l.rows.at(e.head).prev = p
-	} else {
-		e.tail = p
+	if int(to.next) == len(to.slots) {
+		l.compact(to, 0)
 	}
-	e.head = p
-	e.n++
+	to.set(to.next, p, i)
+	to.next++
+	i.on = uint8(list)
 }
 
 // putLast moves a page to the end of a list, from wherever it is.
 func (l *pageLists) putLast(list int, p uint32) {
 	i := l.rows.at(p)
 	l.unlink(i)
-	e := &l.ends[list]
-	if e.tail == 0 {
+	to := &l.lists[list]
+	if to.n == 0 {
 		l.put(list, p)
 		return
 	}
-	l.rows.at(e.tail).next = p
-	i.next, i.prev, i.on = 0, e.tail, uint8(list)
-	e.tail = p
-	e.n++
+	if to.settle(); to.first == 0 {
+		l.compact(to, uint32(to.n)+leastSlots)
+	}
+	to.first--
+	to.set(to.first, p, i)
+	to.near, to.far = to.first, to.first
+	i.on = uint8(list)
 }
 
 // drop takes a page off its list, if it is on one.
@@ -69,19 +85,122 @@ func (l *pageLists) unlink(i *pageInfo) {
 	if i.on == 0 {
 		return
 	}
-	e := &l.ends[i.on]
-	if i.prev != 0 {
-		l.rows.at(i.prev).next = i.next
-	} else {
-		e.head = i.next
-	}
-	if i.next != 0 {
-		l.rows.at(i.next).prev = i.prev
-	} else {
-		e.tail = i.prev
-	}
+	from := &l.lists[i.on]
+	from.bits[i.slot/64] &^= 1 << (i.slot % 64)
+	from.n--
 	i.on = 0
-	e.n--
+}
+
+// last is the page at the end of a list, 0 when it is empty.
+func (l *pageLists) last(list int) uint32 {
+	e := &l.lists[list]
+	if e.n == 0 {
+		return 0
+	}
+	e.settle()
+	if e.first >= e.near && e.n >= expectLonger {
+		l.expect(e)
+	}
+	return e.slots[e.first]
+}
+
+// newest is the page at the front of a list, 0 when it is empty.
+func (l *pageLists) newest(list int) uint32 { return l.lists[list].below(l.lists[list].next) }
+
+// older and newer are the pages behind and before one on its list, 0 for none.
+func (l *pageLists) older(p uint32) uint32 {
+	i := l.rows.at(p)
+	return l.lists[i.on].below(i.slot)
+}
+
+func (l *pageLists) newer(p uint32) uint32 {
+	i := l.rows.at(p)
+	e := &l.lists[i.on]
+	if slot := e.from(i.slot + 1); slot < e.next {
+		return e.slots[slot]
+	}
+	return 0
+}
+
+// expect has the processor begin to load what will be asked of the pages that will be
+// at the end of a list soon: the rows of some, and what the rows of those before them,
+// which have come meanwhile, lead to.
+func (l *pageLists) expect(e *pageList) {
+	slot := e.from(max(e.near, e.first))
+	for ; slot < e.far; slot = e.from(slot + 1) {
+		if at := l.rows.at(e.slots[slot]).at; at.space != nil {
+			if tab := at.space.table.find(at.vpn); tab != nil {
+				prefetchEntry(tab.entry(at.vpn))
+			}
+			prefetchWord((*uint32)(&at.space.machine.frames.at(e.slots[slot]).kind))
+		}
+	}
+	for k := 0; k < expectPages && slot < e.next; k++ {
+		prefetchWord(&l.rows.at(e.slots[slot]).slot)
+		slot = e.from(slot + 1)
+	}
+	e.near, e.far = max(e.far, e.first+1), slot
+}
+
+// compact moves the pages of a list together, to the slots from base on, where there
+// is room for more. Precondition: base is 0, or the slots are made anew.
+func (l *pageLists) compact(e *pageList, base uint32) {
+	old := *e
+	if size := max(len(e.slots), leastSlots); base > 0 || 2*e.n >= len(e.slots) {
+		for size <= 2*e.n+int(base) {
+			size *= 2
+		}
+		e.slots, e.bits = make([]uint32, size), make([]uint64, size/64)
+	}
+	*e = pageList{slots: e.slots, bits: e.bits, first: base, next: base}
+	for w := range old.bits {
+		word := old.bits[w]
+		old.bits[w] = 0
+		for ; word != 0; word &= word - 1 {
+			p := old.slots[w*64+bits.TrailingZeros64(word)]
+			e.set(e.next, p, l.rows.at(p))
+			e.next++
+		}
+	}
+}
+
+// set puts a page into a slot.
+func (e *pageList) set(slot, p uint32, i *pageInfo) {
+	e.slots[slot], i.slot = p, slot
+	e.bits[slot/64] |= 1 << (slot % 64)
+	e.n++
+}
+
+// settle makes first the slot of the last page. Precondition: there is one.
+func (e *pageList) settle() { e.first = e.from(e.first) }
+
+// from is the first slot from one on that has a page; next if there is none.
+func (e *pageList) from(slot uint32) uint32 {
+	if slot >= e.next {
+		return e.next
+	}
+	w := slot / 64
+	word := e.bits[w] >> (slot % 64) << (slot % 64)
+	for word == 0 {
+		if w++; w*64 >= e.next {
+			return e.next
+		}
+		word = e.bits[w]
+	}
+	return w*64 + uint32(bits.TrailingZeros64(word))
+}
+
+// below is the page in the first slot below one that has one, 0 if there is none.
+func (e *pageList) below(slot uint32) uint32 {
+	for slot > e.first {
+		slot--
+		w := slot / 64
+		if word := e.bits[w] << (63 - slot%64); word != 0 {
+			return e.slots[slot-uint32(bits.LeadingZeros64(word))]
+		}
+		slot = w * 64
+	}
+	return 0
 }
 
 // at is the element of a page in an array by page number, which grows as far.

@@ -10,16 +10,6 @@ func (l *lruPolicy) hit(p uint32)    { l.put(1, p) }
 func (l *lruPolicy) left(uint32)     {}
 func (l *lruPolicy) forget(p uint32) { l.drop(p) }
 
-// ahead loads those that stand beside the pages, which a move changes.
-func (l *lruPolicy) ahead(uses []queuedUse) {
-	for i := range uses {
-		if i := l.rows.peek(uses[i].pfn); i != nil && i.on != 0 {
-			prefetchWord(&l.rows.at(i.next).next)
-			prefetchWord(&l.rows.at(i.prev).next)
-		}
-	}
-}
-
 func (l *lruPolicy) victim(uint32) uint32 {
 	p := l.last(1)
 	l.drop(p)

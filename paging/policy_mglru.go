@@ -158,8 +158,8 @@ func (l *mglruPolicy) shouldAge(oldest uint8, priority int) (aging bool, n int) 
 func (l *mglruPolicy) age() {
 	for kind := range uint8(2) {
 		for seq := l.min[kind]; seq <= l.max; seq++ {
-			for p := l.ends[generation(kind, seq)].head; p != 0; {
-				next := l.rows.at(p).next
+			for p := l.newest(generation(kind, seq)); p != 0; {
+				next := l.older(p)
 				if l.g.young(p) > 0 && seq != l.max {
 					l.put(generation(kind, l.max), p)
 				}

@@ -25,7 +25,7 @@ func (s *sievePolicy) forget(p uint32) {
 		return
 	}
 	if s.hand == p {
-		s.hand = s.rows.at(p).prev
+		s.hand = s.newer(p)
 	}
 	s.drop(p)
 }
@@ -36,7 +36,7 @@ func (s *sievePolicy) victim(uint32) uint32 {
 		if p == 0 {
 			p = s.last(1)
 		}
-		s.hand = s.rows.at(p).prev
+		s.hand = s.newer(p)
 		v := s.mark(p)
 		if s.g.young(p) > 0 {
 			*v = 1

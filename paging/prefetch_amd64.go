@@ -10,3 +10,8 @@ func prefetch(entries *[window]*uint64, n int)
 //
 //go:noescape
 func prefetchWord(at *uint32)
+
+// prefetchEntry is prefetchWord for an entry of a page table.
+//
+//go:noescape
+func prefetchEntry(at *uint64)

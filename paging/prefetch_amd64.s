@@ -22,3 +22,9 @@ TEXT ·prefetchWord(SB), NOSPLIT, $0-8
 	MOVQ       at+0(FP), AX
 	PREFETCHT0 (AX)
 	RET
+
+// func prefetchEntry(at *uint64)
+TEXT ·prefetchEntry(SB), NOSPLIT, $0-8
+	MOVQ       at+0(FP), AX
+	PREFETCHT0 (AX)
+	RET

@@ -15,3 +15,6 @@ func prefetch(entries *[window]*uint64, n int) {
 
 // prefetchWord loads the cache line of a word.
 func prefetchWord(at *uint32) { atomic.LoadUint32(at) }
+
+// prefetchEntry is prefetchWord for an entry of a page table.
+func prefetchEntry(at *uint64) { atomic.LoadUint64(at) }

@@ -125,7 +125,7 @@ func (f *File) read(t *Task, start, n, async uint64) {
 	n = min(n, f.pages()-start)
 	for i := start; i < start+n; i++ {
 		fresh := !f.resident(i)
-		if g := t.machine.memory; fresh && g != nil && g.limit > 0 && g.short(3) {
+		if g := t.machine.memory; fresh && g != nil && g.limit > 0 && g.tight(3) {
 			return // the fault may want a page beside this one
 		}
 		if f.frame(t, i) == 0 {

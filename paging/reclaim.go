@@ -27,10 +27,10 @@ func (t *Task) makeRoom(n int, coming uint32) bool {
 	n = min(n, int(g.limit)) // no more than there can be
 	t.settle()
 	r := reclaimer{task: t, group: g, at: t.places[:0]}
-	defer func() { r.flush(); t.places = r.at }()
+	g.mu.Lock()
 	freed, again := 0, false
 	for freed < n && g.short(n) {
-		pfn := g.choose(coming)
+		pfn := g.policy.victim(coming)
 		if pfn == 0 {
 			if again || !g.reconsider() {
 				break
@@ -38,29 +38,27 @@ func (t *Task) makeRoom(n int, coming uint32) bool {
 			again = true
 			continue
 		}
-		if r.evict(pfn) {
+		i := g.info(pfn)
+		i.state |= pageHeld
+		if r.evict(pfn, i) {
 			freed++
 		}
 	}
-	return freed > 0 || !g.short(1)
+	enough := freed > 0 || !g.short(1)
+	g.mu.Unlock()
+	r.flush()
+	t.places = r.at
+	return enough
 }
 
-// short says whether fewer than n pages more would fit.
-func (g *memory) short(n int) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.charged+int64(n) > g.limit
-}
+// short says whether fewer than n pages more would fit. Precondition: g.mu.
+func (g *memory) short(n int) bool { return g.charged+int64(n) > g.limit }
 
-// choose takes the page that the policy gives up out of its order and holds it.
-func (g *memory) choose(coming uint32) uint32 {
+// tight is short for those without the lock.
+func (g *memory) tight(n int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	pfn := g.policy.victim(coming)
-	if pfn != 0 {
-		g.info(pfn).state |= pageHeld
-	}
-	return pfn
+	return g.short(n)
 }
 
 // reclaimer evicts pages for one task.
@@ -71,27 +69,23 @@ type reclaimer struct {
 	pend  []*Space // to be flushed at the end
 }
 
-// evict makes a page leave memory: false says that it could not, because it is
-// locked or there is no slot for it, or that it was in use no more.
-func (r *reclaimer) evict(pfn uint32) bool {
+// evict makes a page that is held leave memory: false says that it could not, because
+// it is locked or there is no slot for it, or that it was in use no more. Precondition:
+// g.mu, which is given up while entries change.
+func (r *reclaimer) evict(pfn uint32, i *pageInfo) bool {
 	g := r.group
 	f := g.m.frames.at(pfn)
-	g.mu.Lock()
 	r.at = g.mappings(r.at[:0], pfn)
-	i := g.info(pfn)
 	if i.state&pageLazy != 0 && (i.state&pageDirty != 0 || r.dirty(pfn)) {
 		i.state &^= pageLazy // somebody has written it (folio_set_swapbacked)
 	}
 	drop := i.state&pageLazy != 0 && g.foresee == nil // a life ends when it ends without a limit
-	g.mu.Unlock()
-	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(pfn) {
-		r.keep(pfn)
+	if r.locked() || f.kind != frameFile && !drop && !g.takeSlot(i) {
+		r.keep(pfn, i)
 		return false
 	}
-	dirty := r.unmap(f, pfn, f.kind == frameAnon && !drop)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	i = g.info(pfn)
+	g.mu.Unlock()
+	dirty := r.unmap(f, pfn, i, f.kind == frameAnon && !drop)
 	i.state &^= pageHeld
 	switch {
 	case i.state&pageGone != 0:
@@ -150,11 +144,8 @@ func (r *reclaimer) locked() bool {
 }
 
 // takeSlot gives a page a slot in swap, if it has none (mm/swap_state.c:
-// add_to_swap). false: swap is full.
-func (g *memory) takeSlot(pfn uint32) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	i := g.info(pfn)
+// add_to_swap). false: swap is full. Precondition: g.mu.
+func (g *memory) takeSlot(i *pageInfo) bool {
 	switch {
 	case i.state&pageSlot != 0:
 		return true
@@ -166,19 +157,15 @@ func (g *memory) takeSlot(pfn uint32) bool {
 	return true
 }
 
-// keep puts a page aside that cannot leave.
-func (r *reclaimer) keep(pfn uint32) {
-	g := r.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	i := g.info(pfn)
+// keep puts a page aside that cannot leave. Precondition: g.mu.
+func (r *reclaimer) keep(pfn uint32, i *pageInfo) {
 	i.state &^= pageHeld
 	if i.state&pageGone != 0 {
 		r.end(pfn, i)
 		return
 	}
 	i.state |= pageAside
-	g.aside = append(g.aside, pfn)
+	r.group.aside = append(r.group.aside, pfn)
 }
 
 // end gives back a page whose life ended while it was held. Precondition: g.mu.
@@ -189,14 +176,15 @@ func (r *reclaimer) end(pfn uint32, i *pageInfo) {
 
 // unmap takes a page out of all page tables (mm/rmap.c:try_to_unmap_one): where
 // it was anonymous an entry stands for it in swap. It says whether an entry was
-// dirty.
-func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
+// dirty. Postcondition: g.mu.
+func (r *reclaimer) unmap(f *frame, pfn uint32, i *pageInfo, swap bool) (dirty bool) {
 	g := r.group
 	if _, ok := g.m.frames.part(pfn); ok && len(r.at) > 0 { // split_folio_to_list; one that is being made stays whole
 		g.m.frames.detachAll(pfn)
 		r.task.stats.huge.SplitPage++
 	}
-	for _, at := range r.at {
+	locked := false
+	for n, at := range r.at {
 		tab := at.space.table.find(at.vpn)
 		if tab == nil {
 			continue
@@ -212,27 +200,35 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, swap bool) (dirty bool) {
 			}
 			e = tab.set(at.vpn, now)
 			dirty = dirty || e&pteD != 0
-			g.evicted(pfn, at, swap)
 			f.mapcount.Add(-1)
-			at.space.charge(f.kind.rss(), -1)
+			r.charge(at.space, f.kind.rss(), -1)
 			if swap {
-				at.space.charge(rssSwap, 1)
+				r.charge(at.space, rssSwap, 1)
 			}
 			r.later(at)
+			g.mu.Lock()
+			g.removeMapping(pfn, i, at)
+			if swap {
+				i.refs++
+			}
+			if locked = n == len(r.at)-1; !locked {
+				g.mu.Unlock()
+			}
 		}
 		tab.unlock(r.task)
+	}
+	if !locked {
+		g.mu.Lock()
 	}
 	return dirty
 }
 
-// evicted takes one place of a page out; in swap an entry stands for it there.
-func (g *memory) evicted(pfn uint32, at mapping, swap bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	i := g.info(pfn)
-	g.removeMapping(pfn, i, at)
-	if swap {
-		i.refs++
+// charge counts pages of a space that have left memory, or stand in swap.
+func (r *reclaimer) charge(s *Space, k rssKind, n int64) {
+	if s == r.task.space {
+		r.task.charge(k, n)
+	} else {
+		s.charge(k, n)
 	}
 }
 

@@ -150,11 +150,11 @@ func (f *File) unmapClean(t *Task, first, limit uint64, mapped bool) {
 func (r *reclaimer) recycle(pfn uint32, mapped bool) bool {
 	g := r.group
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	r.at = g.mappings(r.at[:0], pfn)
-	clean := g.info(pfn).state&pageDirty == 0
-	g.mu.Unlock()
-	if !clean || r.dirty(pfn) || !mapped && len(r.at) > 0 || r.locked() || !g.take(pfn) {
+	i := g.info(pfn)
+	if i.state&pageDirty != 0 || r.dirty(pfn) || !mapped && len(r.at) > 0 || r.locked() || !g.take(pfn, i) {
 		return false
 	}
-	return r.evict(pfn)
+	return r.evict(pfn, i)
 }

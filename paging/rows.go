@@ -7,9 +7,9 @@ type pageInfo struct {
 	refs  int32   // page-table entries that stand for it while it is in swap (swap_map)
 	state pageState
 	// Of the policy: a number of its own, the list that the page is on (0 = none), and
-	// who stands beside it there; see pageLists.
-	mark, on   uint8
-	next, prev uint32
+	// its slot there; see pageLists.
+	mark, on uint8
+	slot     uint32
 }
 
 // chunked is an array by page number that grows in chunks: an array that grows by

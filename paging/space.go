@@ -109,7 +109,7 @@ func (s *Space) charge(k rssKind, n int64) {
 // (mm/memory.c:add_mm_counter_fast, SPLIT_RSS_COUNTING); the peaks are the same,
 // since nothing goes meanwhile: what does settles first.
 func (t *Task) charge(k rssKind, n int64) {
-	if n > 0 && t.running {
+	if t.running && (n > 0 || k == rssSwap) { // what is in swap has no peak
 		t.made[k] += n
 		return
 	}

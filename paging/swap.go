@@ -33,27 +33,20 @@ func (t *Task) swapped(v *vma, tab *table, vpn, e uint64, a Access) (kind FaultK
 // entries became present, -1 when there was no frame, and whether the page had
 // to be read. Precondition: tab.mu.
 func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, read bool) {
-	g := t.machine.memory
 	pfn := ptePFN(e)
-	if !g.resident(pfn) {
-		if !g.admitBack(pfn, frameAnon) {
-			return -1, false
-		}
-		read = true
-	} else {
-		g.hitSwapCache(pfn)
+	alone, read, ok := t.machine.memory.bringBack(pfn, mapping{t.space, vpn}, e, a)
+	if !ok {
+		return -1, false
 	}
-	alone := g.mapBack(pfn, t.space, vpn)
 	t.machine.frames.at(pfn).mapcount.Add(1)
 	now := mkPTE(pfn, t.bits(v, false)&^pteW|e&pteExclusive)
-	if alone || e&pteExclusive != 0 {
+	if alone {
 		now |= pteExclusive
-		if a == Write { // its copy in swap is stale from now on, and given up
+		if a == Write {
 			now |= pteD
 			if v.flags&vmWrite != 0 {
 				now |= pteW
 			}
-			g.freeSlot(pfn)
 		}
 	}
 	tab.set(vpn, now)
@@ -62,21 +55,24 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 	return 1, read
 }
 
-// hitSwapCache counts a fault that found the page in memory.
-func (g *memory) hitSwapCache(pfn uint32) {
+// bringBack maps a page in place of an entry of swap: alone says that it has no other
+// owner, and read that it was not in memory (swap cache); not ok, that there is no room
+// for it. Precondition: the lock of the table.
+func (g *memory) bringBack(pfn uint32, at mapping, e uint64, a Access) (alone, read, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stats.Cached++
-}
-
-// mapBack maps a page in place of an entry of swap, and says whether it has no other
-// owner. Precondition: the lock of the table.
-func (g *memory) mapBack(pfn uint32, s *Space, vpn uint64) (alone bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	alone = g.unref(pfn)
-	g.addMapping(pfn, mapping{s, vpn})
-	return alone
+	i := g.info(pfn)
+	if i.state&(pageKnown|pageResident) != pageKnown {
+		g.stats.Cached++
+	} else if read = true; !g.returns(pfn, i, frameAnon) {
+		return false, false, false
+	}
+	alone = g.unref(pfn) || e&pteExclusive != 0
+	g.addMapping(pfn, at)
+	if alone && a == Write { // its copy in swap is stale from now on, and given up
+		g.freeSlot(i)
+	}
+	return alone, read, true
 }
 
 // unref takes one entry of swap away (swap_free) and says whether nothing maps the
@@ -92,10 +88,9 @@ func (g *memory) unref(pfn uint32) (last bool) {
 
 // freeSlot gives up the copy of a page in swap (folio_free_swap). A page that is being
 // evicted keeps it: there the folio is locked.
-func (g *memory) freeSlot(pfn uint32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if i := g.info(pfn); i.state&pageHeld == 0 {
+// Precondition: g.mu.
+func (g *memory) freeSlot(i *pageInfo) {
+	if i.state&pageHeld == 0 {
 		g.dropSlot(i)
 	}
 }
@@ -150,7 +145,7 @@ func (t *Task) swapAround(v *vma, vpn uint64) {
 	if tab == nil {
 		return
 	}
-	if g.limit > 0 && g.short(swapWindow) {
+	if g.limit > 0 && g.tight(swapWindow) {
 		t.makeRoom(swapWindow, 0)
 	}
 	first := max(vpn-min(vpn, swapWindow/2), v.first(), vpn&^(tab.pages()-1))
@@ -216,8 +211,12 @@ func (t *Task) pageOut(v *vma, start, end uint64) Errno {
 			vpn |= tableSize - 1 // no table maps less
 			continue
 		}
-		if pfn := t.alone(tab, vpn); pfn != 0 && g.take(pfn) {
-			r.evict(pfn)
+		if pfn := t.alone(tab, vpn); pfn != 0 {
+			g.mu.Lock()
+			if i := g.info(pfn); g.take(pfn, i) {
+				r.evict(pfn, i)
+			}
+			g.mu.Unlock()
 		}
 	}
 	return 0
@@ -235,11 +234,8 @@ func (t *Task) alone(tab *table, vpn uint64) uint32 {
 }
 
 // take takes a resident page out of the policy's order and holds it; false says
-// that somebody else has, or that it does not belong to the group.
-func (g *memory) take(pfn uint32) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	i := g.info(pfn)
+// that somebody else has, or that it does not belong to the group. Precondition: g.mu.
+func (g *memory) take(pfn uint32, i *pageInfo) bool {
 	if i.state&(pageResident|pageAside|pageHeld) != pageResident {
 		return false
 	}

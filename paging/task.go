@@ -125,6 +125,7 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 			t.lookAhead(refs[done:end], &entries)
 			first = done
 		}
+		seen := first // up to where expectFaults has looked
 		misses := c.tlb.stats.Misses()
 		for ; done < end; done++ {
 			if done += c.tlb.hits(c.asid, refs[done:end], &c.pending); done == end {
@@ -133,6 +134,9 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 			var p *uint64
 			if done >= first && c.moved == moved {
 				p = entries[done-first]
+			}
+			if done+faultLead >= seen && seen < end {
+				seen += t.expectFaults(entries[seen-first : end-first])
 			}
 			lookups := c.tlb.stats.lookups
 			if out := t.perform(c, refs[done], p); out.Fatal() {
@@ -184,6 +188,32 @@ func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	}
 	prefetch(entries, len(refs))
 }
+
+// expectFaults looks at some of the entries that were looked up ahead, how many it
+// returns, and has what a fault asks of the pages in swap loaded.
+func (t *Task) expectFaults(entries []*uint64) int {
+	entries = entries[:min(len(entries), faultBatch)]
+	g := t.machine.memory
+	if g == nil || g.limit == 0 {
+		return window
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range entries {
+		if p == nil {
+			continue
+		}
+		if pfn := swapPFN(atomic.LoadUint64(p)); pfn != 0 {
+			prefetchWord(&g.info(pfn).slot)
+			prefetchWord((*uint32)(&t.machine.frames.at(pfn).kind))
+		}
+	}
+	return len(entries)
+}
+
+// faultLead is how many references before it is performed the entry of one is looked
+// at, and faultBatch how many at a time.
+const faultLead, faultBatch = 4, 16
 
 // Count adds the accesses of references that Run has performed, but for one it
 // stopped after, to the lookups in the TLB.
