@@ -62,6 +62,10 @@ func (t *Task) tell() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ahead(uses)
+	if g.stack != nil && g.onUse == nil && t.machine.cfg.THP == THPNever && len(g.shared) == 0 {
+		g.measureAll(t.space, uses)
+		return
+	}
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
@@ -79,11 +83,12 @@ func (g *memory) ahead(uses []queuedUse) {
 		return
 	}
 	for i := range uses {
-		if i := g.pages.peek(uses[i].pfn); i != nil {
-			prefetchWord(&i.slot)
-		}
 		if g.stack != nil {
-			prefetchWord(&g.rows.at(uses[i].pfn).Slot)
+			if p := g.rows.peek(uses[i].pfn); p != nil {
+				prefetchWord(&p.Slot)
+			}
+		} else if i := g.pages.peek(uses[i].pfn); i != nil {
+			prefetchWord(&i.slot)
 		}
 	}
 }

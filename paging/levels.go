@@ -108,6 +108,29 @@ func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 	}
 }
 
+// measureAll is use for references that needed no fault, where no page has more than
+// one entry: then a page that has a place on the stack is one of the group, the levels
+// of its entry are its own, and nothing else has to be looked at. Precondition: g.mu.
+func (g *memory) measureAll(s *Space, uses []queuedUse) {
+	for i := range uses {
+		u := use{mapping{s, uses[i].vpn}, uses[i].write, false}
+		pfn := uses[i].pfn
+		p := g.rows.peek(pfn)
+		if p == nil || p.Slot == 0 || pfn == g.fresh {
+			g.use(pfn, u)
+			continue
+		}
+		g.fresh = 0
+		d := g.stack.Use(pfn)
+		g.writeBack(p, d)
+		p.levels.raise(d)
+		g.weigh(p, &p.levels, u, d)
+		if u.write {
+			p.written, p.clean = 0, 0
+		}
+	}
+}
+
 // weigh counts what the use of an entry costs whose page was found at a distance.
 // Precondition: g.mu.
 func (g *memory) weigh(p *StackPage, e *levels, u use, d uint32) {
