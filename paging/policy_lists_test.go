@@ -1,0 +1,70 @@
+package paging
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// The lists against slices, newest first.
+func TestPageLists(t *testing.T) {
+	const lists, pages = 3, 3000
+	rnd := rand.New(rand.NewPCG(1, 0))
+	l := newPageLists(lists, new(pageRows))
+	var want [lists + 1][]uint32
+	drop := func(p uint32) {
+		for k := range want {
+			if i := slices.Index(want[k], p); i >= 0 {
+				want[k] = slices.Delete(want[k], i, i+1)
+			}
+		}
+	}
+	for range 60_000 {
+		p, list := 1+rnd.Uint32N(pages), 1+rnd.IntN(lists)
+		switch rnd.IntN(8) {
+		case 0:
+			l.drop(p)
+			drop(p)
+		case 1:
+			l.putLast(list, p)
+			drop(p)
+			want[list] = append(want[list], p)
+		default:
+			l.put(list, p)
+			drop(p)
+			want[list] = slices.Insert(want[list], 0, p)
+		}
+		if n := len(want[list]); l.len(list) != n || n > 0 && (l.last(list) != want[list][n-1] || l.newest(list) != want[list][0]) {
+			t.Fatalf("list %d: %d pages, %d to %d, want %v", list, l.len(list), l.newest(list), l.last(list), want[list])
+		}
+	}
+	for list := 1; list <= lists; list++ {
+		var down, up []uint32
+		for p := l.newest(list); p != 0; p = l.older(p) {
+			down = append(down, p)
+		}
+		for p := l.last(list); p != 0; p = l.newer(p) {
+			up = append(up, p)
+		}
+		if slices.Reverse(up); !slices.Equal(down, want[list]) || !slices.Equal(up, want[list]) {
+			t.Errorf("list %d goes down %v\nand up %v\nwant %v", list, down, up, want[list])
+		}
+	}
+}
+
+// A list that is longer than the caches of the processor looks ahead, and is the same.
+func TestPageListsLookAhead(t *testing.T) {
+	l := newPageLists(1, new(pageRows))
+	for p := uint32(1); p <= 3*expectLonger; p++ {
+		l.put(1, p)
+	}
+	for p := uint32(1); p <= 3*expectLonger; p++ {
+		if got := l.last(1); got != p {
+			t.Fatalf("the last page is %d, want %d", got, p)
+		}
+		l.drop(p)
+	}
+	if n := l.len(1); n != 0 {
+		t.Errorf("%d pages are left", n)
+	}
+}
