@@ -59,20 +59,6 @@ type place struct {
 	levels
 }
 
-type pageState uint16
-
-const (
-	pageKnown    pageState = 1 << iota // a page of the group
-	pageResident                       // in memory, and charged
-	pageSlot                           // has a copy in swap
-	pageDirty                          // differs from its copy; the dirty bits of entries come on top
-	pageLazy                           // MADV_FREE: dropped if it is clean when its turn comes
-	pageAside                          // on memory.aside
-	pageHeld                           // being evicted
-	pageGone                           // freed meanwhile: whoever evicts it gives the frame back
-	pageYoung                          // the huge page it is part of was used since it was last asked
-)
-
 // ReclaimStats counts what memory pressure did, in pages.
 type ReclaimStats struct {
 	Evictions uint64 // pages that left memory

@@ -12,6 +12,20 @@ type pageInfo struct {
 	slot     uint32
 }
 
+type pageState uint16
+
+const (
+	pageKnown    pageState = 1 << iota // a page of the group
+	pageResident                       // in memory, and charged
+	pageSlot                           // has a copy in swap
+	pageDirty                          // differs from its copy; the dirty bits of entries come on top
+	pageLazy                           // MADV_FREE: dropped if it is clean when its turn comes
+	pageAside                          // on memory.aside
+	pageHeld                           // being evicted
+	pageGone                           // freed meanwhile: whoever evicts it gives the frame back
+	pageYoung                          // the huge page it is part of was used since it was last asked
+)
+
 // chunked is an array by page number that grows in chunks: an array that grows by
 // copying leaves garbage of its own size. The zero value is empty.
 type chunked[T any] struct{ chunks []*[chunkSize]T }
