@@ -28,6 +28,7 @@ type Config struct {
 	SwapDevice   SwapDevice   // what swap is made of
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits; those of Linux always look at bits
+	Kswapd       bool         // Memory is all that the machine has, with watermarks and background reclaim (kswapd.go), and not the limit of a group
 	Future       Future       // what the policy opt knows of the uses to come; Validate does not ask for it, New does
 	Stack        UseStack     // is told of every use, for curves; not together with Memory
 	Only         PageChoice   // the pages that there are, for a sample of them (see only.go); nil = all
@@ -44,6 +45,7 @@ type Config struct {
 	// are made when the pool is empty (nr_overcommit_hugepages).
 	HugePages, GiantPages, HugeOvercommit uint64
 	LockedLimit                           uint64 // bytes a process may lock in memory (RLIMIT_MEMLOCK); NoLimit for a privileged one
+	BackgroundCosts                       BackgroundCosts
 }
 
 // PageChoice says whether a page is in a sample, by where it comes from: a number

@@ -54,6 +54,7 @@
 //   - Memory under a limit (memory.go): charged as by a memory cgroup, swap with
 //     slots, swap cache and read-ahead (swap.go), reclaim through a reverse map
 //     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
+//     or memory of a whole machine, with watermarks and kswapd (kswapd.go);
 //     faults at every size of memory at once (levels.go), and a machine of a sample
 //     of the pages (only.go).
 //   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
@@ -66,7 +67,8 @@
 // # Not covered
 //
 // Writeback by age; NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
-// and kernel threads; page-walk caches; time.
+// and kernel threads; page-walk caches; time, but as [Machine.Pass] and
+// [Machine.Background] are told of it.
 //
 // # Concurrency
 //
@@ -194,8 +196,16 @@
 //
 //   - Differs from Linux: a page is charged alone, not in batches of 64, and page
 //     tables are not charged. There is one group, and what it reclaims it reclaims
-//     when there is no room; there is no background reclaim and no flusher, so dirty
-//     pages of files are written by whoever needs room.
+//     when there is no room, as memory cgroups do; there is no memory.high.
+//   - Differs from Linux: with [Config.Kswapd] the machine is one node with one zone;
+//     it has all of its memory for programs but what is below the mark min; marks are
+//     not boosted, nor raised for huge pages (set_recommended_min_free_kbytes).
+//     kswapd has a processor of its own, what it writes is written when it goes on, it
+//     looks at the marks after each batch of 32 pages and not after a scan at one
+//     priority, and nobody waits for it (throttle_direct_reclaim); it does not run in
+//     the middle of a system call. Read-ahead stops where only min pages are free.
+//   - Differs from Linux: there is no flusher, so dirty pages of files are written by
+//     whoever needs room.
 //   - Differs from Linux: a page keeps its number while it is out of memory: that
 //     is its swap slot, and its shadow entry. Slots are not clustered.
 //   - Differs from Linux: pages of files that are in memory before the run (warm)

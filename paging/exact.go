@@ -122,6 +122,10 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 				return done + 1, out
 			}
 			c.tlb.stats.lookups = lookups
+			if t.pause {
+				t.tell()
+				return done + 1, OK
+			}
 			if c.moved != moved { // the entries are good no longer
 				done++
 				break

@@ -84,6 +84,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		t.stats.major++
 	}
 	t.faulted = true
+	t.pause = t.machine.daemons
 	if t.log != nil {
 		t.log.add(v, kind, out)
 	} else if f := t.machine.onFault; f != nil {

@@ -16,6 +16,7 @@ type Machine struct {
 	memory      *memory // nil without limit and swap
 	onFault     func(*FaultInfo)
 	tellEntries bool
+	daemons     bool // immutable: there is somebody in the background (Machine.Background)
 	nextSpace   atomic.Uint32
 
 	filesMu sync.Mutex
@@ -55,6 +56,7 @@ func New(c Config) (*Machine, error) {
 		return nil, err
 	}
 	m.memory, m.frames.memory = g, g
+	m.daemons = g != nil && g.kswapd != nil
 	m.newPools()
 	if c.THP != THPNever {
 		m.frames.newHugeZero()

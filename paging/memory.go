@@ -39,6 +39,8 @@ type memory struct {
 	charged  int64    // mu: resident pages
 	high     int64    // mu: the most there were
 	used     int64    // mu: slots
+	scanned  uint64   // mu: pages that a policy of the kernel has looked at
+	kswapd   *kswapd  // nil: memory is that of a group
 	stats    ReclaimStats
 
 	onUse   func(pfn uint32, written bool) // immutable, see Machine.OnUse
@@ -71,6 +73,8 @@ type ReclaimStats struct {
 	Lazy      uint64 // marked by MADV_FREE
 	Locks     uint64 // calls that locked memory, and mappings made locked
 	Cached    uint64 // swap faults that found the page in memory (swap cache)
+
+	Kswapd, Direct ReclaimRuns // in the background; by those who want pages
 }
 
 func newMemory(m *Machine) (*memory, error) {
@@ -82,6 +86,7 @@ func newMemory(m *Machine) (*memory, error) {
 	if c.Stack != nil {
 		g.slots = math.MaxInt64
 	}
+	g.watch(c)
 	how, err := findPolicy(c.Reclaim)
 	if err != nil {
 		return nil, err
@@ -182,6 +187,7 @@ func (g *memory) full() bool { return g.limit > 0 && g.charged >= g.limit }
 
 // enter makes a page resident. Precondition: g.mu.
 func (g *memory) enter(pfn uint32, i *pageInfo) {
+	g.wake()
 	i.state |= pageResident
 	g.charged++
 	g.high = max(g.high, g.charged)
@@ -450,6 +456,9 @@ func (c Config) validateMemory() error {
 	}
 	if int(c.SwapDevice) >= len(swapDeviceNames) {
 		return fmt.Errorf("swap device out of range")
+	}
+	if err := c.validateKswapd(); err != nil {
+		return err
 	}
 	_, err := findPolicy(c.Reclaim)
 	return err

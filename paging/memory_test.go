@@ -81,14 +81,14 @@ func TestUnderPressure(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/swap=%d", p.name, swap), func(t *testing.T) {
 				for seed := range uint64(6) {
 					m := underLimit(t, p.name, 24, func(c *Config) { c.Swap = swap })
-					pressure(t, m, rand.New(rand.NewPCG(seed, 1)))
+					pressure(t, m, rand.New(rand.NewPCG(seed, 1)), func() {})
 				}
 			})
 		}
 	}
 }
 
-func pressure(t *testing.T, m *Machine, r *rand.Rand) {
+func pressure(t *testing.T, m *Machine, r *rand.Rand, between func()) {
 	const pages = 40
 	tasks := []*Task{m.NewProcess(1, 1, 0)}
 	file := m.File(1, 1, pages*PageSize, "/f")
@@ -145,6 +145,7 @@ func pressure(t *testing.T, m *Machine, r *rand.Rand) {
 		default:
 			task.RunOn(r.IntN(m.CPUs()))
 		}
+		between()
 		if step%16 == 0 || testing.Verbose() && step%2 == 0 {
 			if err := m.Check(); err != nil {
 				t.Fatalf("step %d: %v", step, err)

@@ -244,7 +244,9 @@ func (l *linuxPolicy) shrinkActive(kind uint8, n int) {
 // (shrink_inactive_list, folio_check_references).
 func (l *linuxPolicy) shrinkInactive(kind uint8, n int) {
 	list := inactiveOf(kind)
-	for range min(n, l.len(list)) {
+	n = min(n, l.len(list))
+	l.g.scanned += uint64(n)
+	for range n {
 		p := l.last(list)
 		i := l.page(p)
 		switch refs := l.g.young(p); {

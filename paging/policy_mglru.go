@@ -259,6 +259,7 @@ func (l *mglruPolicy) scan(kind uint8) (scanned int) {
 		}
 		l.drop(p)
 		l.ready = append(l.ready, p)
+		l.g.scanned++
 	}
 	return scanned
 }

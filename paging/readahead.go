@@ -36,7 +36,9 @@ func (f *File) bringIn(t *Task, v *vma, index uint64) (waited bool) {
 		if alone {
 			n = 1
 		}
-		t.makeRoom(n, f.slot(index).Load())
+		if g.early() {
+			t.makeRoom(n, f.slot(index).Load())
+		}
 	}
 	r := &f.ahead
 	r.mu.Lock()

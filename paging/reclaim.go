@@ -30,7 +30,7 @@ func (t *Task) makeRoom(n int, coming uint32) bool {
 	g.mu.Lock()
 	freed, again := 0, false
 	for freed < n && g.short(n) {
-		pfn := g.policy.victim(coming)
+		pfn := g.choose(coming, &g.stats.Direct)
 		if pfn == 0 {
 			if again || !g.reconsider() {
 				break
@@ -38,13 +38,15 @@ func (t *Task) makeRoom(n int, coming uint32) bool {
 			again = true
 			continue
 		}
-		i := g.info(pfn)
-		i.state |= pageHeld
-		if r.evict(pfn, i) {
+		if r.evict(pfn, g.info(pfn)) {
 			freed++
 		}
 	}
 	enough := freed > 0 || !g.short(1)
+	if freed > 0 || !enough {
+		g.stats.Direct.Runs++
+		g.stats.Direct.Stolen += uint64(freed)
+	}
 	g.mu.Unlock()
 	r.flush()
 	t.places = r.at
@@ -61,12 +63,27 @@ func (g *memory) tight(n int) bool {
 	return g.short(n)
 }
 
+// choose takes the page that the policy gives up out of its order and holds it, and
+// counts for whom. Precondition: g.mu.
+func (g *memory) choose(coming uint32, by *ReclaimRuns) uint32 {
+	scanned := g.scanned
+	pfn := g.policy.victim(coming)
+	if by.Scanned += g.scanned - scanned; !g.batched && pfn != 0 {
+		by.Scanned++
+	}
+	if pfn != 0 {
+		g.info(pfn).state |= pageHeld
+	}
+	return pfn
+}
+
 // reclaimer evicts pages for one task.
 type reclaimer struct {
 	task  *Task
 	group *memory
 	at    []mapping
 	pend  []*Space // to be flushed at the end
+	away  bool     // the task is on no CPU that programs run on
 }
 
 // evict makes a page that is held leave memory: false says that it could not, because
@@ -117,6 +134,9 @@ func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
 	i.state &^= pageDirty | pageResident
 	g.charged--
 	g.stats.Evictions++
+	if g.kswapd != nil {
+		g.kswapd.failures = 0 // shrink_node
+	}
 	g.policy.left(pfn)
 }
 
@@ -236,7 +256,11 @@ func (r *reclaimer) charge(s *Space, k rssKind, n int64) {
 // that the space has to be flushed (mm/rmap.c:should_defer_flush).
 func (r *reclaimer) later(at mapping) {
 	s := at.space
-	if s.cpus.Load()&^(1<<uint(max(r.task.onCPU, 0))) == 0 {
+	self := uint64(1) << uint(max(r.task.onCPU, 0))
+	if r.away {
+		self = 0
+	}
+	if s.cpus.Load()&^self == 0 {
 		s.flushPages(r.task, FlushReclaim, at.vpn, at.vpn+1)
 		return
 	}

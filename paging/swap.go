@@ -145,7 +145,7 @@ func (t *Task) swapAround(v *vma, vpn uint64) {
 	if tab == nil {
 		return
 	}
-	if g.limit > 0 && g.tight(swapWindow) {
+	if g.limit > 0 && g.early() && g.tight(swapWindow) {
 		t.makeRoom(swapWindow, 0)
 	}
 	first := max(vpn-min(vpn, swapWindow/2), v.first(), vpn&^(tab.pages()-1))

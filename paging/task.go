@@ -22,6 +22,7 @@ type Task struct {
 	gup     gupFlags  // of the fault at hand, 0 for one of the program
 	newAnon bool      // the fault at hand gave the mapping its anon_vma
 	faulted bool      // a fault was counted since used was called last
+	pause   bool      // a fault was taken, and there is somebody in the background who may want to do something now
 	actor   *Task     // for whom this task acts on another's address space, nil = itself
 	info    FaultInfo // of the last fault, for the observer
 	near    nearTable
@@ -103,7 +104,9 @@ func (t *Task) enter(c *cpu) {
 
 // Run performs references in order and returns how many. It stops after the
 // first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
-// performed and the outcome is OK. Of the lookups in the TLB it counts those of
+// performed and the outcome is OK; but where there is a background (Config.Kswapd) it
+// stops after one that took a fault as well, so that the caller can let time pass
+// ([Machine.Background]). Of the lookups in the TLB it counts those of
 // a reference that it stops after; the others are for the caller to add up: see
 // Count. Steady state allocates nothing; a reference that hits in the TLB takes
 // no lock.
@@ -112,7 +115,7 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 	t.lockCPU(c)
 	defer t.unlockCPU(c)
 	t.enter(c)
-	t.running = true
+	t.running, t.pause = true, false
 	defer t.endRun()
 	if g := t.machine.memory; g != nil && g.exact {
 		return t.runExact(c, refs)
@@ -143,6 +146,9 @@ func (t *Task) Run(refs []Ref) (int, Outcome) {
 				return done + 1, out
 			}
 			c.tlb.stats.lookups = lookups
+			if t.pause {
+				return done + 1, OK
+			}
 		}
 		ahead = c.tlb.stats.Misses()-misses >= window/8
 	}

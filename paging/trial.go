@@ -30,8 +30,9 @@ type Strand struct {
 // it may still be that page tables change, each by one CPU only: see survey.go.
 //
 // A list of strands is of tasks on one CPU, and no two lists are of the same. The
-// machine has to be quiet, and not [Machine.Accounting]. Faults are not told to the
-// observer: that is for Tell.
+// machine has to be quiet, not [Machine.Accounting], and without a background
+// ([Machine.Background]), for which a task stops after a fault. Faults are not told to
+// the observer: that is for Tell.
 func (m *Machine) Trial(lists [][]Strand, workers int) bool {
 	k := &m.trial
 	if !k.changing && m.steadily(lists, workers) {

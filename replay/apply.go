@@ -36,6 +36,7 @@ func (e *engine) event(ev *trace.Event) error {
 	case trace.KindTime:
 		e.clock.told = true
 		e.pass(ev.Time().NS)
+		e.daemons.tell(ev.Time().NS, e.accesses)
 	case trace.KindFault:
 		// What the live kernel did, not what the program asked for.
 	default:

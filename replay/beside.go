@@ -14,7 +14,8 @@ import (
 // goroutine, to the byte.
 //
 // Other faults keep their order: who takes one that two CPUs come to, and which entries
-// of TLBs it makes void when, is part of the result.
+// of TLBs it makes void when, is part of the result. So is the order of everything where
+// somebody in the background acts when a fault has been taken (daemons.go).
 type beside struct {
 	engine *engine
 	on     bool // there is somebody to do it, and the order is not part of the result
@@ -47,7 +48,7 @@ const (
 
 func newBeside(e *engine) *beside {
 	o := &e.opts
-	on := o.Workers > 1 && !e.machine.Accounting() && o.Sample == nil && !e.single() && e.machine.CPUs() > 1
+	on := o.Workers > 1 && !e.machine.Accounting() && !e.daemons.on && o.Sample == nil && !e.single() && e.machine.CPUs() > 1
 	return &beside{engine: e, on: on, few: besideFew, lists: make([][]paging.Strand, e.machine.CPUs())}
 }
 

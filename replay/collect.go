@@ -100,6 +100,7 @@ func (e *engine) config() result.Config {
 	if c.Memory != 0 || c.Swap != 0 {
 		out.MemoryBytes, out.SwapBytes, out.SwapDevice = c.Memory, c.Swap, c.SwapDevice.String()
 		out.Reclaim, out.ReclaimExact = e.machine.Policy()
+		out.Watermarks = e.watermarks()
 	}
 	return out
 }

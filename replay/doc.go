@@ -98,6 +98,13 @@
 // each access. A recorded mapping of hugetlb that the pool has no room for makes
 // the pool grow, which the result tells. prctl is followed for PR_SET_THP_DISABLE.
 //
+// # In the background
+//
+// kswapd (paging.Config.Kswapd) works while time passes (daemons.go): that which the
+// table of costs gives to the accesses and faults so far, and never less than Time
+// records tell. It is looked at after a reference that took a fault, after an event and
+// every 16,384 accesses. What programs reclaim themselves takes them no time.
+//
 // # What is not acted on
 //
 // Fault records. Truth records only stand in the result, beside what

@@ -84,6 +84,7 @@ type engine struct {
 
 	timeline *timeline
 	clock    clock
+	daemons  daemons
 
 	nextRecycle, recycled uint64 // accesses; pages
 	mappings              *mappings
@@ -110,6 +111,8 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	if opts.Sample != nil {
 		opts.Model.Only, opts.Model.TLB = opts.Sample.chooses, opts.Model.TLB.Scaled(opts.Sample.Rate)
 	}
+	opts.Costs = opts.Costs.OrDefault()
+	daemons := newDaemons(&opts.Model, &opts.Costs)
 	m, err := paging.New(addressSpace(opts.Model, h.ABI, imposed))
 	if err != nil {
 		return nil, err
@@ -117,7 +120,6 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 	if opts.Buckets <= 0 {
 		opts.Buckets = defaultBuckets
 	}
-	opts.Costs = opts.Costs.OrDefault()
 	e := &engine{
 		opts:     opts,
 		costs:    opts.Costs,
@@ -132,6 +134,7 @@ func newEngine(h *trace.Header, opts Options, lim limits) (*engine, error) {
 		chunk:    make([]paging.Ref, chunkRefs),
 		timeline: newTimeline(opts.Buckets),
 		clock:    newClock(opts.Model),
+		daemons:  daemons,
 
 		nextRecycle: opts.RecycleEvery,
 		mappings:    newMappings(lim.rows),
@@ -176,6 +179,7 @@ func (e *engine) take(b *trace.Batch, refs []trace.Ref) (err error) {
 	e.early = b.Early
 	if b.Event != nil {
 		err = e.event(b.Event)
+		e.background()
 	} else {
 		err = e.batch(b, refs)
 	}
@@ -251,6 +255,7 @@ func (e *engine) batch(b *trace.Batch, refs []trace.Ref) error {
 			return fmt.Errorf("%w: the reference to page %#x does not count its first access", trace.ErrCorrupt, refs[0].VPN)
 		}
 		e.tick()
+		e.background()
 		e.recycle()
 		if e.accesses >= e.timeline.boundary {
 			e.timeline.snapshot(e.accesses, e.machine.Stats(), len(e.threads))
@@ -290,6 +295,9 @@ func (e *engine) room() uint64 {
 	room := e.timeline.boundary - e.accesses
 	if e.clock.step != 0 {
 		room = min(room, e.clock.next-e.accesses)
+	}
+	if e.daemons.on {
+		room = min(room, e.daemons.next-e.accesses)
 	}
 	if e.opts.RecycleEvery != 0 {
 		room = min(room, e.nextRecycle-e.accesses)
@@ -353,6 +361,9 @@ func (e *engine) runChunk(th *thread, chunk []paging.Ref, refs []trace.Ref, all 
 		}
 		done += n
 		e.performed(th, n, all)
+		if e.daemons.due && !out.Fatal() {
+			e.background()
+		}
 		if out.Fatal() {
 			r := &refs[done-1]
 			e.accesses += r.Accesses()

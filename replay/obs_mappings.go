@@ -139,6 +139,7 @@ type Step struct {
 
 // onFault hands a fault of the model to the observers.
 func (e *engine) onFault(i *paging.FaultInfo) {
+	e.daemons.fault(i)
 	pid := i.Task.PID()
 	if p := e.procs[pid]; p != nil {
 		p.faults.add(i)

@@ -34,6 +34,10 @@ func (e *engine) pressure(t *result.Totals, s *paging.Stats) {
 	if e.machine.Config().Memory == 0 {
 		return
 	}
+	if e.machine.Config().Kswapd {
+		kswapd, direct := result.ReclaimRuns(r.Kswapd), result.ReclaimRuns(r.Direct)
+		t.Reclaim.Kswapd, t.Reclaim.Direct = &kswapd, &direct
+	}
 	switch {
 	case e.oomKills > 0:
 		t.Reclaim.Outcome = result.PressureOOM

@@ -8,6 +8,14 @@ import (
 
 // The words for a memory limit and what came of it.
 
+// limitKind says what the limit is of.
+func limitKind(c *result.Config) string {
+	if c.Watermarks != nil {
+		return "machine of"
+	}
+	return "memory limit"
+}
+
 func limitName(c *result.Config) string {
 	if c.MemoryBytes == 0 {
 		return "none"
@@ -48,7 +56,11 @@ func memoryInWords(run *result.Run) string {
 	if c.MemoryBytes == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Under a limit of %s (%s, %s) %s: %s left memory and %s came back; %s were read from swap and %s written to it.",
+	under := "Under a limit of"
+	if c.Watermarks != nil {
+		under = "On a machine of"
+	}
+	return fmt.Sprintf(under+" %s (%s, %s) %s: %s left memory and %s came back; %s were read from swap and %s written to it.",
 		Bytes(c.MemoryBytes), policyName(c), swapName(c), outcomeInWords(t), plural(t.Reclaim.Evictions, "page", "pages"), Count(t.Reclaim.Refaults),
 		Bytes(t.Swap.InBytes), Bytes(t.Swap.OutBytes))
 }

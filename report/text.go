@@ -30,8 +30,12 @@ func Text(w io.Writer, run *result.Run) error {
 	}
 	row("peak RSS", Bytes(t.RSS.PeakBytes), "all processes; page tables up to %s", Bytes(t.PageTableBytes))
 	if c := &run.Config; c.Reclaim != "" {
-		row("memory limit", limitName(c), "%s, %s; most charged %s; %s", policyName(c), swapName(c), Bytes(t.Reclaim.PeakBytes), outcomeInWords(t))
+		row(limitKind(c), limitName(c), "%s, %s; most charged %s; %s", policyName(c), swapName(c), Bytes(t.Reclaim.PeakBytes), outcomeInWords(t))
 		row("evictions", Count(t.Reclaim.Evictions), "pages left memory, %s came back", Count(t.Reclaim.Refaults))
+		if k, d := t.Reclaim.Kswapd, t.Reclaim.Direct; k != nil && d != nil {
+			row("  kswapd", Count(k.Stolen), "of them in %s, %s looked at", plural(k.Runs, "run", "runs"), Count(k.Scanned))
+			row("  direct", Count(d.Stolen), "in %s of programs, %s looked at", plural(d.Runs, "stall", "stalls"), Count(d.Scanned))
+		}
 		row("swap", Bytes(t.Swap.InBytes)+" in", "%s out, %s found in memory still", Bytes(t.Swap.OutBytes), plural(t.Swap.CacheHits, "fault", "faults"))
 		row("files", Bytes(t.Reclaim.FileInBytes)+" read", "%s written back", Bytes(t.Reclaim.FileOutBytes))
 	}

@@ -43,6 +43,12 @@
 //	vmtrace gen silberschatz -o book.vmt
 //	vmtrace replay --frames 3 --reclaim fifo --explain book.vmt
 //
+// With --kswapd that is the memory of a whole machine and not the limit of a memory
+// cgroup: it has the kernel's watermarks, and kswapd frees pages in the background, in
+// estimated time. The result tells what it did and what programs had to do themselves:
+//
+//	vmtrace replay --memory 64MiB --kswapd x.vmt
+//
 // --thp gives anonymous memory huge pages, and --hugepages fills the pool that
 // MAP_HUGETLB takes from. What huge pages would save in TLB misses, and cost in memory:
 //

@@ -19,6 +19,7 @@ func memoryFlags(fs *pflag.FlagSet, c *paging.Config) func(cacheGiven bool) erro
 	names := policyNames()
 	reclaim := fs.String("reclaim", names[0], "`policy` that chooses which page leaves: "+strings.Join(names, ", ")+"; replay takes several, with commas in between, or all")
 	exact := fs.Bool("reclaim-exact", false, "tell the policy of every reference, as in its paper, instead of accessed bits; no fault-around, no read-ahead")
+	fs.BoolVar(&c.Kswapd, "kswapd", false, "take --memory for all that the machine has: with watermarks, and kswapd that frees pages in the background")
 	return func(cacheGiven bool) error {
 		c.Memory, c.Reclaim, c.ReclaimExact = uint64(*memory)&^(paging.PageSize-1), *reclaim, *exact
 		if fs.Changed("frames") {
@@ -31,6 +32,9 @@ func memoryFlags(fs *pflag.FlagSet, c *paging.Config) func(cacheGiven bool) erro
 				}
 			}
 			c.Memory, c.ReclaimExact, c.NoZeroPage = *frames*paging.PageSize, true, true
+		}
+		if c.Kswapd && !fs.Changed("memory") {
+			return usagef("--kswapd wants to know how much memory the machine has: --memory SIZE")
 		}
 		if fs.Changed("memory") && c.Memory == 0 {
 			return usagef("--memory %s: the least is one page, 4KiB", memory)

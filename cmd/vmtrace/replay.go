@@ -35,6 +35,7 @@ Examples:
   vmtrace replay --kernel linux-2.6.32 x.vmt     an older memory manager
   vmtrace replay --memory 2MiB --reclaim all x.vmt     all policies side by side
   vmtrace replay --memory 2MiB --reclaim lru,linux,opt x.vmt
+  vmtrace replay --memory 64MiB --kswapd x.vmt     a machine of that size, with watermarks and kswapd
   vmtrace replay --costs my.json x.vmt           estimated time by costs of your own
   vmtrace replay --explain 20 x.vmt              the first 20 faults in words
   vmtrace replay --explain 500-600 x.vmt         those of a range of records

@@ -55,6 +55,8 @@ type Config struct {
 	Reclaim          string `json:"reclaim,omitempty"`       // policy, where there is a limit or swap
 	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
 
+	Watermarks *Watermarks `json:"watermarks,omitempty"` // MemoryBytes are those of a whole machine; without them, of a group
+
 	RecycleEvery    uint64 `json:"recycle_every_accesses,omitempty"` // clean pages of files leave the page cache
 	THP             string `json:"thp"`                              // transparent huge pages: never, madvise or always
 	CollapseEveryNS uint64 `json:"collapse_every_ns,omitempty"`      // between two scans for small pages that become a huge one
@@ -198,6 +200,27 @@ type Reclaim struct {
 	FileOutBytes uint64   `json:"file_out_bytes"` // dirty pages of files written back
 	OOMKills     uint64   `json:"oom_kills"`
 	Recycled     uint64   `json:"recycled"` // pages of files dropped by Config.RecycleEvery
+
+	// Of a whole machine (Config.Watermarks): what was done in the background, and by
+	// those who wanted pages.
+	Kswapd *ReclaimRuns `json:"kswapd,omitempty"`
+	Direct *ReclaimRuns `json:"direct,omitempty"`
+}
+
+// ReclaimRuns counts one of the two ways to reclaim, in pages, with what /proc/vmstat
+// calls it.
+type ReclaimRuns struct {
+	Runs    uint64 `json:"runs"`    // times that kswapd was woken (pageoutrun), or that a program had to make room (allocstall)
+	Scanned uint64 `json:"scanned"` // pgscan_kswapd, pgscan_direct
+	Stolen  uint64 `json:"stolen"`  // pgsteal_kswapd, pgsteal_direct
+}
+
+// Watermarks are free memory in bytes: below low kswapd is woken, which goes on until
+// there is more than high; min is kept for the kernel.
+type Watermarks struct {
+	MinBytes  uint64 `json:"min_bytes"`
+	LowBytes  uint64 `json:"low_bytes"`
+	HighBytes uint64 `json:"high_bytes"`
 }
 
 // Pressure says in a word how a run under a limit went.

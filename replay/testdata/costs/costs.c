@@ -278,6 +278,21 @@ static double huge_demand_zero(int fd)
 	return t;
 }
 
+/* a clean page of a file taken from its mapping and from the page cache */
+static double reclaim(int fd)
+{
+	char *a = map(PROT_READ, MAP_PRIVATE, fd);
+	double t;
+
+	fsync(fd);
+	touch(a, 1, 0);
+	t = now();
+	madvise(a, (size_t)N * PAGE, 21); /* MADV_PAGEOUT */
+	t = (now() - t) / N;
+	munmap(a, (size_t)N * PAGE);
+	return t;
+}
+
 static void *nothing(void *p) { return p; }
 
 /* a thread made and ended; its stack is one of those that a CPU keeps */
@@ -307,7 +322,7 @@ int main(int argc, char **argv)
 		{ "file_cow", file_cow }, { "file_shared", file_shared }, { "mkwrite", mkwrite },
 		{ "cow_copy", cow_copy }, { "cow_reuse", cow_reuse },
 		{ "flush_page", flush_page }, { "flush_full", flush_full }, { "ipi", ipi }, { "thread", thread },
-		{ "huge_demand_zero", huge_demand_zero }, { "drop_page", drop_page },
+		{ "huge_demand_zero", huge_demand_zero }, { "drop_page", drop_page }, { "reclaim_page", reclaim },
 	};
 	char name[] = "/tmp/costs.XXXXXX", page[PAGE] = "x";
 	int fd = mkstemp(name);
