@@ -113,7 +113,7 @@ func pressure(t *testing.T, m *Machine, r *rand.Rand, between func()) {
 		n := 1 + r.Uint64N(8)
 		switch op := r.IntN(100); {
 		case op < 80:
-			if out := task.Access(addr, Access(r.IntN(2))); out == OOM {
+			if out := task.Access(addr, Read+Access(r.IntN(2))); out == OOM {
 				victim := m.OOMVictim()
 				for i := range tasks {
 					if tasks[i] == victim && len(tasks) > 1 {

@@ -8,7 +8,7 @@ type arcPolicy struct {
 	pageLists
 	c       float64 // pages of memory
 	p       float64 // how many of them the first list is to have
-	from    int     // list of the victim
+	from    int     // list of the victim, 0 = there is none
 	noGhost bool    // the victim is not remembered
 	learned uint32  // page whose return has been learned from
 	g       *memory
@@ -96,8 +96,10 @@ func (a *arcPolicy) take(list int) uint32 {
 	}
 }
 
+// left remembers the victim; a page that was made to leave (MADV_PAGEOUT) is not one.
 func (a *arcPolicy) left(p uint32) {
-	if !a.noGhost {
+	if a.from != 0 && !a.noGhost {
 		a.put(a.from+2, p)
 	}
+	a.from = 0
 }

@@ -167,7 +167,7 @@ func (t *Task) lazy(start, end uint64) {
 		defer tab.unlock(t)
 		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
 			switch e := tab.load(vpn); {
-			case isSwap(e):
+			case isSwap(e) && g.foresee == nil: // as in evict
 				tab.set(vpn, 0)
 				t.zapSwap(ptePFN(e))
 				dropped++
