@@ -207,6 +207,9 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 		if e&pteW != 0 && v.private() {
 			return fmt.Errorf("page %#x of a private mapping may write the page cache", vpn)
 		}
+		if w := c.m.flusher; w != nil && e&(pteW|pteD) != 0 && f.kind == frameFile && !w.has(ptePFN(e)) {
+			return fmt.Errorf("page %#x of %s may be dirty, which the flusher does not know", vpn, v.file.path)
+		}
 		if got := v.file.slot(v.indexOf(vpn, e)).Load(); got != ptePFN(e) {
 			return fmt.Errorf("page %#x maps frame %d, the cache of %s has %d", vpn, ptePFN(e), v.file.path, got)
 		}

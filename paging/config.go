@@ -29,6 +29,7 @@ type Config struct {
 	Reclaim      string       // which page leaves, see Policies; "" = the first of them
 	ReclaimExact bool         // the policy is told of every reference, as in its paper, instead of looking at accessed bits; those of Linux always look at bits
 	Kswapd       bool         // Memory is all that the machine has, with watermarks and background reclaim (kswapd.go), and not the limit of a group
+	Flusher      bool         // dirty pages of files are written back in the background (flusher.go)
 	Future       Future       // what the policy opt knows of the uses to come; Validate does not ask for it, New does
 	Stack        UseStack     // is told of every use, for curves; not together with Memory
 	Only         PageChoice   // the pages that there are, for a sample of them (see only.go); nil = all

@@ -55,6 +55,7 @@
 //     slots, swap cache and read-ahead (swap.go), reclaim through a reverse map
 //     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
 //     or memory of a whole machine, with watermarks and kswapd (kswapd.go);
+//     write-back of dirty pages of files by age (flusher.go);
 //     faults at every size of memory at once (levels.go), and a machine of a sample
 //     of the pages (only.go).
 //   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
@@ -66,7 +67,7 @@
 //
 // # Not covered
 //
-// Writeback by age; NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
+// NUMA; userfaultfd; merging of equal pages; protection keys; lazy TLB mode
 // and kernel threads; page-walk caches; time, but as [Machine.Pass] and
 // [Machine.Background] are told of it.
 //
@@ -89,8 +90,8 @@
 //	          table.mu      entries of one leaf table (split page-table lock)
 //	            table.mu    of the other table, in fork and mremap
 //	              memory.mu, File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
-//	              hugePools.mu, framePool.mu, kernelMaps.mu, cpu.queueMu: nothing but
-//	              framePool.mu and cpu.queueMu is taken under them, and Machine.filesMu
+//	              hugePools.mu, framePool.mu, kernelMaps.mu, cpu.queueMu, flusher.mu:
+//	              nothing but framePool.mu, cpu.queueMu and flusher.mu is taken under them, and Machine.filesMu
 //	              and hugePools.mu under Machine.shmemMu
 //
 // What happens at them is counted by class: Stats.Locks, lockstats.go.
@@ -204,8 +205,12 @@
 //     looks at the marks after each batch of 32 pages and not after a scan at one
 //     priority, and nobody waits for it (throttle_direct_reclaim); it does not run in
 //     the middle of a system call. Read-ahead stops where only min pages are free.
-//   - Differs from Linux: there is no flusher, so dirty pages of files are written by
-//     whoever needs room.
+//   - Differs from Linux: dirty pages of files are written by whoever needs room, also
+//     those who make room for themselves and with a flusher ([Config.Flusher],
+//     flusher.go), which takes no time to write and for which nobody waits
+//     (balance_dirty_pages); it knows how much is too much only of a whole machine,
+//     writes at most 1024 pages of a file before it looks again, from the first on,
+//     and does not see what write(2) makes dirty.
 //   - Differs from Linux: a page keeps its number while it is out of memory: that
 //     is its swap slot, and its shadow entry. Slots are not clustered.
 //   - Differs from Linux: pages of files that are in memory before the run (warm)
@@ -265,8 +270,8 @@
 //     also those a file gains; after a truncation the kernel reads them again.
 //     Read-ahead belongs to the file, not to the open descriptor; its windows are
 //     128 KiB; a page that is being read counts as present.
-//   - Differs from Linux: MS_SYNC cleans the pages of the range and nothing else
-//     does: there is no write-back by age.
+//   - Differs from Linux: without [Config.Flusher] MS_SYNC cleans the pages of the
+//     range and nothing else does.
 //
 // Reclaim:
 //

@@ -439,6 +439,7 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 	if !v.private() {
 		tab.set(vpn, e|pteW|pteD|pteA)
+		t.machine.flusher.add(v.file, v.index(vpn), ptePFN(e))
 		return MkWrite, 0
 	}
 	f := t.machine.frames.at(ptePFN(e))

@@ -137,6 +137,7 @@ func (f *File) dropRange(c *frameCache, first, end uint64) {
 				if f.remapped.Load() {
 					f.indices.Delete(pfn)
 				}
+				f.machine.flusher.drop(pfn)
 				c.release(pfn)
 				f.cached.Add(-1)
 			}

@@ -61,6 +61,7 @@ func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
 	tab.set(vpn, mkPTE(pfn, t.bits(v, true)))
 	t.machine.memory.link(pfn, t.space, vpn)
 	t.charge(v.file.rss(), 1)
+	t.machine.flusher.add(v.file, v.index(vpn), pfn)
 	return 1
 }
 

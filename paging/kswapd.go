@@ -40,6 +40,7 @@ type kswapd struct {
 	costs    BackgroundCosts
 	awake    bool   // memory.mu
 	failures int    // memory.mu: batches in a row that freed nothing (kswapd_failures)
+	files    int64  // memory.mu: pages of files in memory
 	passed   uint64 // ns until which it has worked
 	credit   int64  // ns that it has, below 0 those that its last batch still takes
 }
@@ -77,35 +78,39 @@ func (c Config) validateKswapd() error {
 	return nil
 }
 
-// wake wakes kswapd if a page is about to be taken below the mark low, unless it has
-// given up (mm/vmscan.c:wakeup_kswapd). Precondition: g.mu.
-func (g *memory) wake() {
-	k := g.kswapd
-	if k == nil || k.awake || g.total()-g.charged > k.low || k.failures >= maxReclaimRetries {
+// taken notes that a page is about to be taken: below the mark low kswapd is woken,
+// unless it has given up (mm/vmscan.c:wakeup_kswapd). Precondition: g.mu.
+func (k *kswapd) taken(g *memory, pfn uint32) {
+	if g.m.frames.at(pfn).kind == frameFile {
+		k.files++
+	}
+	if k.awake || k.total-g.charged > k.low || k.failures >= maxReclaimRetries {
 		return
 	}
 	k.awake, k.credit = true, -int64(k.costs.Wake)
 	g.stats.Kswapd.Runs++
 }
 
+// gone notes that a page of the kind is free again. Precondition: g.mu.
+func (k *kswapd) gone(kind frameKind) {
+	if kind == frameFile {
+		k.files--
+	}
+}
+
 // early says whether room for what is read ahead is made before it is short: in a
 // group, which is charged for all of it at once; on a machine that is for kswapd.
 func (g *memory) early() bool { return g.kswapd == nil || g.tight(1) }
 
-// total is how many pages there are.
-func (g *memory) total() int64 {
-	if g.kswapd != nil {
-		return g.kswapd.total
-	}
-	return g.limit
-}
-
 // Background lets the time of the machine go on to now, in ns: what the kernel does
-// beside the programs, with Config.Kswapd, is done. Call it while no
+// beside the programs, with Config.Kswapd and Config.Flusher, is done. Call it while no
 // task runs.
 func (m *Machine) Background(now uint64) {
 	if g := m.memory; g != nil && g.kswapd != nil {
 		g.kswapd.pass(g, now)
+	}
+	if m.flusher != nil {
+		m.flusher.pass(m, now)
 	}
 }
 

@@ -13,7 +13,8 @@ type Machine struct {
 	profile     profile
 	cpus        []*cpu
 	frames      *framePool
-	memory      *memory // nil without limit and swap
+	memory      *memory  // nil without limit and swap
+	flusher     *flusher // nil: nobody writes back by age
 	onFault     func(*FaultInfo)
 	tellEntries bool
 	daemons     bool // immutable: there is somebody in the background (Machine.Background)
@@ -56,7 +57,10 @@ func New(c Config) (*Machine, error) {
 		return nil, err
 	}
 	m.memory, m.frames.memory = g, g
-	m.daemons = g != nil && g.kswapd != nil
+	if c.Flusher {
+		m.flusher = &flusher{dirty: map[uint32]*dirtyFile{}}
+	}
+	m.daemons = c.Flusher || g != nil && g.kswapd != nil
 	m.newPools()
 	if c.THP != THPNever {
 		m.frames.newHugeZero()
@@ -113,6 +117,7 @@ type Stats struct {
 	Retries            uint64 // of faults, the waits for a file apart: see LockStats.Retries
 	Locks              [NumLockClasses]LockStats
 	Reclaim            ReclaimStats
+	Flusher            FlusherStats
 	Memory             uint64 // bytes the group is charged now
 	PeakMemory         uint64 // bytes: the most the group has been charged, 0 without limit and swap
 	RSS                RSS    // of all address spaces, added up
@@ -150,6 +155,9 @@ func (m *Machine) Stats() Stats {
 		g.mu.Mutex.Lock()
 		s.Reclaim, s.Memory, s.PeakMemory = g.stats, uint64(g.charged)<<pageShift, uint64(g.high)<<pageShift
 		g.mu.Unlock()
+	}
+	if w := m.flusher; w != nil {
+		s.Flusher = w.stats
 	}
 	s.TLB.lookups = all.lookups
 	for _, c := range m.cpus {

@@ -187,7 +187,9 @@ func (g *memory) full() bool { return g.limit > 0 && g.charged >= g.limit }
 
 // enter makes a page resident. Precondition: g.mu.
 func (g *memory) enter(pfn uint32, i *pageInfo) {
-	g.wake()
+	if g.kswapd != nil {
+		g.kswapd.taken(g, pfn)
+	}
 	i.state |= pageResident
 	g.charged++
 	g.high = max(g.high, g.charged)
@@ -237,6 +239,9 @@ func (g *memory) end(pfn uint32, i *pageInfo) {
 		g.charged--
 		if g.stack != nil {
 			g.gone(pfn)
+		}
+		if g.kswapd != nil {
+			g.kswapd.gone(g.m.frames.at(pfn).kind)
 		}
 	}
 	g.dropSlot(i)
@@ -432,22 +437,6 @@ func (g *memory) mappings(dst []mapping, pfn uint32) []mapping {
 	}
 	return dst
 }
-
-// SwapDevice is what swap is made of.
-type SwapDevice uint8
-
-// The devices.
-const (
-	SwapDisk SwapDevice = iota // a read brings neighbours along (mm/swap_state.c:swap_vma_readahead)
-	SwapZram                   // compressed memory: no read-ahead (SWP_SYNCHRONOUS_IO)
-)
-
-var swapDeviceNames = []string{"disk", "zram"}
-
-func (d SwapDevice) String() string { return name(swapDeviceNames, int(d)) }
-
-// ParseSwapDevice reads "disk" or "zram".
-func ParseSwapDevice(s string) (SwapDevice, error) { return parse[SwapDevice](swapDeviceNames, s) }
 
 // validateMemory checks what has to do with the limit.
 func (c Config) validateMemory() error {

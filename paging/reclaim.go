@@ -126,6 +126,7 @@ func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
 	if dirty || i.state&pageDirty != 0 {
 		if kind == frameFile {
 			g.stats.FileOut++
+			g.m.flusher.drop(pfn)
 		} else {
 			g.stats.SwapOut++
 		}
@@ -135,6 +136,7 @@ func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
 	g.charged--
 	g.stats.Evictions++
 	if g.kswapd != nil {
+		g.kswapd.gone(kind)
 		g.kswapd.failures = 0 // shrink_node
 	}
 	g.policy.left(pfn)

@@ -14,7 +14,8 @@ import (
 
 // Recycle drops every clean page of every file that no mapping locks, and returns
 // how many; it is safe for concurrent use. Dirty pages and shared memory stay. What
-// was written through a mapping that is gone counts as written back.
+// was written through a mapping that is gone counts as written back, unless there is a
+// flusher.
 func (m *Machine) Recycle() (pages uint64) {
 	m.filesMu.Lock()
 	files := make([]*File, 0, len(m.files))
@@ -81,7 +82,7 @@ func (f *File) drop(t *Task, first, limit uint64, mapped bool) (pages uint64) {
 	}
 	f.unmapClean(t, first, limit, mapped)
 	f.eachFrame(first, limit, func(index uint64, pfn uint32) {
-		if f.machine.frames.at(pfn).mapcount.Load() == 0 {
+		if f.machine.frames.at(pfn).mapcount.Load() == 0 && !f.machine.flusher.has(pfn) {
 			f.slot(index).Store(0)
 			t.frames.release(pfn)
 			f.cached.Add(-1)

@@ -109,10 +109,21 @@ func (f *File) invalidate(t *Task, cause FlushCause, kind zapKind, first, limit 
 	f.dropRange(&t.frames, first, limit)
 }
 
-// writeBack cleans the pages [first, limit) of the file in every address space
-// and takes their write permission, so that the next write is noticed again;
-// each entry is flushed by itself (mm/rmap.c:page_vma_mkclean_one).
+// writeBack writes the pages [first, limit) of the file.
 func (f *File) writeBack(t *Task, first, limit uint64) {
+	f.protect(t, first, limit)
+	if g := f.machine.memory; g != nil {
+		f.eachCached(first, limit, g.cleaned)
+	}
+	if w := f.machine.flusher; w != nil {
+		f.eachCached(first, limit, w.drop)
+	}
+}
+
+// protect cleans the entries of the pages [first, limit) of the file in every address
+// space and takes their write permission, so that the next write is noticed again; each
+// entry is flushed by itself (mm/rmap.c:page_vma_mkclean_one).
+func (f *File) protect(t *Task, first, limit uint64) {
 	f.eachMapping(t, first, limit, func(s *Space, start, end uint64) {
 		s.table.tables(start, end, func(base uint64, tab *table) {
 			tab.lock(t)
@@ -133,9 +144,6 @@ func (f *File) writeBack(t *Task, first, limit uint64) {
 			}
 		})
 	})
-	if g := f.machine.memory; g != nil {
-		f.eachCached(first, limit, g.cleaned)
-	}
 }
 
 // eachCached calls do with the frames of the pages [first, limit) that the cache

@@ -3,6 +3,22 @@ package paging
 // Swap: entries that stand for pages that are out of memory, and the faults that
 // bring them back (mm/memory.c:do_swap_page, mm/swapfile.c).
 
+// SwapDevice is what swap is made of.
+type SwapDevice uint8
+
+// The devices.
+const (
+	SwapDisk SwapDevice = iota // a read brings neighbours along (mm/swap_state.c:swap_vma_readahead)
+	SwapZram                   // compressed memory: no read-ahead (SWP_SYNCHRONOUS_IO)
+)
+
+var swapDeviceNames = []string{"disk", "zram"}
+
+func (d SwapDevice) String() string { return name(swapDeviceNames, int(d)) }
+
+// ParseSwapDevice reads "disk" or "zram".
+func ParseSwapDevice(s string) (SwapDevice, error) { return parse[SwapDevice](swapDeviceNames, s) }
+
 // swapWindow is how many pages around a fault are read with it, from a disk
 // (vm.page-cluster is 3).
 const swapWindow = 8

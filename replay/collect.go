@@ -93,6 +93,7 @@ func (e *engine) config() result.Config {
 		Overcommit: c.Overcommit.String(), OvercommitRatio: c.OvercommitRatio, RAMBytes: c.RAM,
 		AddressLimitBytes: c.AddressLimit, DataLimitBytes: c.DataLimit, StackLimitBytes: c.StackLimit, LockedLimitBytes: c.LockedLimit}
 	out.THP, out.HugePages, out.HugeOvercommit, out.GiantPages = c.THP.String(), c.HugePages, c.HugeOvercommit, c.GiantPages
+	out.Flusher = c.Flusher
 	out.RecycleEvery = e.opts.RecycleEvery
 	if c.THP != paging.THPNever {
 		out.CollapseEveryNS = uint64(c.CollapseEvery)

@@ -7,7 +7,8 @@ import (
 	"github.com/vmtrace/vmtrace/replay/result"
 )
 
-// What the kernel does beside the programs wants time to pass: background reclaim (paging.Config.Kswapd). Time is what the counts
+// What the kernel does beside the programs wants time to pass: background reclaim
+// (paging.Config.Kswapd) and write-back (paging.Config.Flusher). Time is what the counts
 // stand for by the table of costs - accesses, faults, and waiting for pages that are
 // read - and never less than the Time records of the trace say has gone by. It is looked
 // at when a reference has taken a fault, after an event, and every so many accesses: at
@@ -34,7 +35,7 @@ type daemons struct {
 // newDaemons prices what takes time. c is the configuration of the model, which it
 // completes.
 func newDaemons(c *paging.Config, costs *Costs) daemons {
-	if !c.Kswapd {
+	if !c.Kswapd && !c.Flusher {
 		return daemons{}
 	}
 	ns := func(what string) time.Duration { return time.Duration(wholeNS(costs.NS(what))) }
@@ -88,6 +89,14 @@ func (e *engine) background() {
 	d.due = false
 	d.next = e.accesses - e.accesses%daemonStep + daemonStep
 	e.machine.Background(d.now(e.accesses))
+}
+
+// writeBack fills in what the flusher has written, nil without one.
+func writeBack(c *paging.Config, s *paging.Stats) *result.WriteBack {
+	if !c.Flusher {
+		return nil
+	}
+	return &result.WriteBack{OldBytes: s.Flusher.Old * paging.PageSize, BackgroundBytes: s.Flusher.Background * paging.PageSize}
 }
 
 // watermarks are those of a whole machine, nil for a group.

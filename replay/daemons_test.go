@@ -76,9 +76,11 @@ func TestDaemonsAnyWorkers(t *testing.T) {
 		all := func(workers int) []Options {
 			all := everyPolicy(300)
 			for i := range all {
-				all[i].Model.Kswapd, all[i].Workers = true, workers
+				all[i].Model.Kswapd, all[i].Model.Flusher, all[i].Workers = true, true, workers
 			}
-			return all
+			warm := Options{Model: paging.DefaultConfig(), Workers: workers}
+			warm.Model.Flusher = true
+			return append(all, warm)
 		}
 		want, err := RunAll(context.Background(), open, all(1))
 		if err != nil {
@@ -121,5 +123,29 @@ func TestTimeOfDaemons(t *testing.T) {
 	}
 	if got := d.now(8); got != want+5001 {
 		t.Errorf("and goes on from there: %d", got)
+	}
+}
+
+// TestTooMuchDirty: on a machine of 1024 pages with the mark high at 96 (see
+// TestKswapdInTime) that holds nothing but pages of files, 1024-96+1 could be dirty
+// (global_dirtyable_memory), and 409/4096 of them may be (domain_dirty_limits): 92. A
+// program that makes 128 pages of a file dirty has 93 of them written at once.
+func TestTooMuchDirty(t *testing.T) {
+	opts := lessonOptions(t, "#options memory=4194304 cache=cold kswapd=1 flusher=1")
+	var b strings.Builder
+	fmt.Fprintln(&b, "process op=start pid=1 tid=1\nfile id=1 dev=0x801 ino=7 size=524288 fd=4 path=\"/data\"\nsyscall mmap(0x10000000, 0x80000, 0x3, 0x11, 3, 0) = 0x10000000")
+	for i := range 128 {
+		fmt.Fprintf(&b, "W %#x\n", 0x10000000+i*paging.PageSize)
+	}
+	fmt.Fprintln(&b, "W 0x10000000") // is noticed again
+	run, err := Run(context.Background(), open(t, b.String()), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := run.Totals.WriteBack; *w != (result.WriteBack{BackgroundBytes: 93 << 12}) {
+		t.Errorf("%+v", *w)
+	}
+	if r := &run.Totals.Reclaim; r.FileOutBytes != 93<<12 || r.Evictions != 0 || run.Totals.Faults.Kinds["mkwrite"] != 1 {
+		t.Errorf("%+v, %v", *r, run.Totals.Faults.Kinds)
 	}
 }

@@ -25,7 +25,7 @@ import (
 // TestLessons runs the lessons of testdata: txtar archives of text traces and
 // of what the replay must count. For each NAME.trace there is a NAME.want. The
 // first line of a trace may be "#options" with levels=, cpus=, cache=, around=, tlb=,
-// kernel=, overcommit=, ram= (bytes), highmem= (0 or 1), thp=, khugepaged=, recycle=, memory=, swap= (bytes), kswapd= (0 or 1), hugepages=,
+// kernel=, overcommit=, ram= (bytes), highmem= (0 or 1), thp=, khugepaged=, recycle=, memory=, swap= (bytes), kswapd=, flusher= (0 or 1), hugepages=,
 // hugepages-1g= and buckets=; "# vmtrace text 1" is put before it.
 //
 // A line of NAME.want is a dotted path into the JSON of the result (a leading
@@ -141,6 +141,8 @@ func lessonOptions(t *testing.T, text string) Options {
 			opts.Model.Swap = uint64(n)
 		case "kswapd":
 			opts.Model.Kswapd = n == 1
+		case "flusher":
+			opts.Model.Flusher = n == 1
 		case "recycle":
 			opts.RecycleEvery = uint64(n)
 		case "khugepaged":

@@ -31,10 +31,12 @@ func (e *engine) pressure(t *result.Totals, s *paging.Stats) {
 	t.Reclaim = result.Reclaim{Evictions: r.Evictions, Refaults: r.Refaults, Dropped: r.Dropped, PeakBytes: s.PeakMemory,
 		FileInBytes: r.FileIn * paging.PageSize, FileOutBytes: r.FileOut * paging.PageSize, OOMKills: e.oomKills, Recycled: e.recycled}
 	t.Swap = result.Swap{InBytes: r.SwapIn * paging.PageSize, OutBytes: r.SwapOut * paging.PageSize, CacheHits: r.Cached}
-	if e.machine.Config().Memory == 0 {
+	c := e.machine.Config()
+	t.WriteBack = writeBack(&c, s)
+	if c.Memory == 0 {
 		return
 	}
-	if e.machine.Config().Kswapd {
+	if c.Kswapd {
 		kswapd, direct := result.ReclaimRuns(r.Kswapd), result.ReclaimRuns(r.Direct)
 		t.Reclaim.Kswapd, t.Reclaim.Direct = &kswapd, &direct
 	}

@@ -43,6 +43,10 @@ func settings(run *result.Run) []setting {
 	if n := c.HugePages + c.GiantPages; n > 0 {
 		add("pools of hugetlb", fmt.Sprintf("%d pages, %d more on demand, %d of 1 GiB", c.HugePages, c.HugeOvercommit, c.GiantPages))
 	}
+	add("dirty pages of files", when(c.Flusher, "written when they are 30 s old"))
+	if w := c.Watermarks; w != nil {
+		add("free memory of the machine", fmt.Sprintf("kswapd below %s, until above %s; %s for the kernel", Bytes(w.LowBytes), Bytes(w.HighBytes), Bytes(w.MinBytes)))
+	}
 	if c.RecycleEvery > 0 {
 		add("page cache recycled", "every "+SI(c.RecycleEvery)+" accesses")
 	}

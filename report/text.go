@@ -39,6 +39,9 @@ func Text(w io.Writer, run *result.Run) error {
 		row("swap", Bytes(t.Swap.InBytes)+" in", "%s out, %s found in memory still", Bytes(t.Swap.OutBytes), plural(t.Swap.CacheHits, "fault", "faults"))
 		row("files", Bytes(t.Reclaim.FileInBytes)+" read", "%s written back", Bytes(t.Reclaim.FileOutBytes))
 	}
+	if w := t.WriteBack; w != nil {
+		row("flusher", Bytes(w.OldBytes+w.BackgroundBytes), "written: %s of old files, %s because too much was dirty", Bytes(w.OldBytes), Bytes(w.BackgroundBytes))
+	}
 	row("TLB misses", SI(t.TLB.Misses), "%s of %s lookups", percent(t.TLB.Misses, t.TLB.Lookups), SI(t.TLB.Lookups))
 	f := &t.TLB.Flushes
 	row("TLB flushes", Count(f.Total), "%s", kindsLine(f.Causes))

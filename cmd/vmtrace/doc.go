@@ -49,6 +49,10 @@
 //
 //	vmtrace replay --memory 64MiB --kswapd x.vmt
 //
+// --flusher writes dirty pages of files back as time goes by: where the trace has time
+// records, or with --kswapd when more than a tenth of memory is dirty. They can be written
+// to again then only with another fault.
+//
 // --thp gives anonymous memory huge pages, and --hugepages fills the pool that
 // MAP_HUGETLB takes from. What huge pages would save in TLB misses, and cost in memory:
 //

@@ -20,6 +20,7 @@ func memoryFlags(fs *pflag.FlagSet, c *paging.Config) func(cacheGiven bool) erro
 	reclaim := fs.String("reclaim", names[0], "`policy` that chooses which page leaves: "+strings.Join(names, ", ")+"; replay takes several, with commas in between, or all")
 	exact := fs.Bool("reclaim-exact", false, "tell the policy of every reference, as in its paper, instead of accessed bits; no fault-around, no read-ahead")
 	fs.BoolVar(&c.Kswapd, "kswapd", false, "take --memory for all that the machine has: with watermarks, and kswapd that frees pages in the background")
+	fs.BoolVar(&c.Flusher, "flusher", false, "write dirty pages of files back in the background, when they are 30 s old or, with --kswapd, too many")
 	return func(cacheGiven bool) error {
 		c.Memory, c.Reclaim, c.ReclaimExact = uint64(*memory)&^(paging.PageSize-1), *reclaim, *exact
 		if fs.Changed("frames") {

@@ -56,6 +56,7 @@ type Config struct {
 	ReclaimExact     bool   `json:"reclaim_exact,omitempty"` // it is told of every reference instead of looking at accessed bits
 
 	Watermarks *Watermarks `json:"watermarks,omitempty"` // MemoryBytes are those of a whole machine; without them, of a group
+	Flusher    bool        `json:"flusher,omitempty"`    // dirty pages of files are written back in the background
 
 	RecycleEvery    uint64 `json:"recycle_every_accesses,omitempty"` // clean pages of files leave the page cache
 	THP             string `json:"thp"`                              // transparent huge pages: never, madvise or always
@@ -85,6 +86,8 @@ type Totals struct {
 	Kernel         Kernel  `json:"kernel"`
 	Reclaim        Reclaim `json:"reclaim"`
 	Swap           Swap    `json:"swap"`
+
+	WriteBack *WriteBack `json:"write_back,omitempty"` // with Config.Flusher
 
 	Estimate Estimate `json:"estimate_ns"`
 }
@@ -213,6 +216,13 @@ type ReclaimRuns struct {
 	Runs    uint64 `json:"runs"`    // times that kswapd was woken (pageoutrun), or that a program had to make room (allocstall)
 	Scanned uint64 `json:"scanned"` // pgscan_kswapd, pgscan_direct
 	Stolen  uint64 `json:"stolen"`  // pgsteal_kswapd, pgsteal_direct
+}
+
+// WriteBack counts dirty pages of files that the flusher wrote, in bytes, those of a warm
+// page cache included.
+type WriteBack struct {
+	OldBytes        uint64 `json:"old_bytes"`        // of files that had been dirty for 30 s
+	BackgroundBytes uint64 `json:"background_bytes"` // because more than a tenth of memory was dirty
 }
 
 // Watermarks are free memory in bytes: below low kswapd is woken, which goes on until
