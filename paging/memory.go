@@ -267,39 +267,6 @@ func (g *memory) dropSlot(i *pageInfo) {
 	}
 }
 
-// retry hands the pages that could not leave to the policy again. Precondition:
-// g.mu.
-func (g *memory) retry() {
-	for _, pfn := range g.aside {
-		i := g.info(pfn)
-		if i.state&pageAside == 0 {
-			continue // freed meanwhile, and another page by now
-		}
-		i.state &^= pageAside
-		if i.state&pageResident != 0 {
-			g.policy.insert(pfn)
-		}
-	}
-	g.aside = g.aside[:0]
-}
-
-// reconsider hands the pages that could not leave to the policy again, and says
-// whether there were any. Precondition: g.mu.
-func (g *memory) reconsider() bool {
-	any := len(g.aside) > 0
-	g.retry()
-	return any
-}
-
-// unlocked is for the end of a lock on memory: what was put aside gets its turn.
-func (t *Task) unlocked() {
-	if g := t.machine.memory; g != nil {
-		g.mu.Lock()
-		g.retry()
-		g.mu.Unlock()
-	}
-}
-
 // link notes that a page is mapped at a place (page_add_anon_rmap,
 // page_add_file_rmap). A page that another task has evicted since it was looked
 // up is back, whatever the limit says. Precondition: the lock of the table.
@@ -360,7 +327,11 @@ func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (free bool
 		i.state |= pageDirty
 	}
 	g.removeMapping(pfn, i, mapping{s, vpn})
-	return anon && i.unused() && g.finish(pfn, i)
+	if anon && i.unused() {
+		return g.finish(pfn, i)
+	}
+	g.another(pfn, i) // that mapping may have been the locked one (mm/mlock.c:munlock_page)
+	return false
 }
 
 // unused says that no entry maps a page, or stands for it in swap. Precondition: g.mu.

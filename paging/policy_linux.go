@@ -141,21 +141,21 @@ func (l *linuxPolicy) forget(p uint32) {
 }
 
 // victim is do_try_to_free_pages: rounds of growing thoroughness until something
-// can be reclaimed.
+// can be reclaimed, the second time also of active pages, and all that as often as
+// try_charge_memcg tries again where nothing was.
 func (l *linuxPolicy) victim(uint32) uint32 {
-	forced := false
-	for len(l.ready) == 0 {
+	for times := 0; len(l.ready) == 0; {
 		if l.scanRound() {
 			continue
 		}
 		if l.priority--; l.priority < 0 {
-			if forced || l.len(linuxInactiveAnon)+l.len(linuxActiveAnon)+l.len(linuxInactiveFile)+l.len(linuxActiveFile) == 0 {
-				l.priority = linuxPriority
+			l.priority = linuxPriority
+			times++
+			if times > 2*maxReclaimRetries || l.len(linuxInactiveAnon)+l.len(linuxActiveAnon)+l.len(linuxInactiveFile)+l.len(linuxActiveFile) == 0 {
 				return 0
 			}
-			forced, l.priority = true, linuxPriority
 		}
-		l.plan(forced)
+		l.plan(times%2 == 1)
 	}
 	p := l.ready[0]
 	l.ready = l.ready[1:]

@@ -179,17 +179,6 @@ func (g *memory) takeSlot(i *pageInfo) bool {
 	return true
 }
 
-// keep puts a page aside that cannot leave. Precondition: g.mu.
-func (r *reclaimer) keep(pfn uint32, i *pageInfo) {
-	i.state &^= pageHeld
-	if i.state&pageGone != 0 {
-		r.end(pfn, i)
-		return
-	}
-	i.state |= pageAside
-	r.group.aside = append(r.group.aside, pfn)
-}
-
 // end gives back a page whose life ended while it was held. Precondition: g.mu.
 func (r *reclaimer) end(pfn uint32, i *pageInfo) {
 	r.group.end(pfn, i)

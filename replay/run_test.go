@@ -47,6 +47,24 @@ func TestRunAll(t *testing.T) {
 	}
 }
 
+// TestFewFrames: a real program with processes ends under every policy, however few
+// frames there are, and is out of memory only with one: a copy takes two. Before, the
+// policy linux gave up below 11.
+func TestFewFrames(t *testing.T) {
+	open := func() (trace.Source, error) { return trace.Open("../traces/fork.vmt") }
+	for _, frames := range []uint64{1, 2, 3, 4, 5, 6, 7, 8, 10, 16} {
+		runs, err := RunAll(context.Background(), open, everyPolicy(frames))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, run := range runs {
+			if oom := run.Totals.Reclaim.Outcome == result.PressureOOM; oom != (frames == 1) {
+				t.Errorf("%s with %d frames: %s, %d processes killed", run.Config.Reclaim, frames, run.Totals.Reclaim.Outcome, run.Totals.Reclaim.OOMKills)
+			}
+		}
+	}
+}
+
 func document(t *testing.T, run *result.Run) string {
 	t.Helper()
 	var b bytes.Buffer
