@@ -60,6 +60,7 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 		switch t.followPage(v, vpn, flags) {
 		case gupFound:
 			t.used(vpn, flags.access())
+			t.touched(vpn, flags)
 			return 0
 		case gupHole:
 			return EFAULT
@@ -71,6 +72,19 @@ func (t *Task) getUserPage(vpn uint64, flags gupFlags) Errno {
 			return ENOMEM
 		case out.Fatal():
 			return EFAULT
+		}
+	}
+}
+
+// touched marks a page as accessed (FOLL_TOUCH), but for a core dump.
+func (t *Task) touched(vpn uint64, flags gupFlags) {
+	g := t.machine.memory
+	if g == nil || g.marks == nil || flags&gupDump != 0 {
+		return
+	}
+	if tab := t.leaf(vpn); tab != nil {
+		if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
+			g.accessed(ptePFN(e))
 		}
 	}
 }

@@ -16,8 +16,9 @@ import "math"
 // distance). Pressure on the two kinds is shared out by swappiness, and by what
 // the last refaults of each cost.
 //
-// Differs from Linux: dirty pages of files are written by whoever needs room, and
-// there is no flusher; there is one group, and nothing is reclaimed but for it.
+// Differs from Linux: dirty pages of files are written by whoever needs room, also with
+// a flusher; there is one group, and nothing is reclaimed but for it; that a mapping which
+// goes has used a page is not noted (mm/memory.c:zap_pte_range: folio_mark_accessed).
 type linuxPolicy struct {
 	pageLists
 	g       *memory

@@ -16,10 +16,12 @@ package paging
 // to its new generation at once, not when the eviction meets it; batches of the
 // eviction are of 32 pages, not 64, and no more pages leave than are wanted; dirty
 // pages of files are written by whoever needs room; thrashing prevention
-// (min_ttl_ms), which wants time, is off, as it is by default. There is but the
-// first tier of the controller: higher ones are for pages used through file
-// descriptors, and a page that is only mapped leaves as one of the first tier
-// (mm/vmscan.c:isolate_folio clears PG_workingset without PG_referenced).
+// (min_ttl_ms), which wants time, is off, as it is by default; kswapd ages
+// generations where programs would, and not at every priority (lru_gen_age_node). Tiers:
+// see policy_mglru_tiers.go.
+//
+// As in Linux no page goes to swap where fewer than 64 slots are left (get_swappiness),
+// so memory may be out before swap is.
 type mglruPolicy struct {
 	pageLists
 	g     *memory
@@ -33,11 +35,8 @@ type mglruPolicy struct {
 type mglruPage struct {
 	left uint64 // oldest generation when it left, plus 1; 0 = it has not
 	kind uint8  // linuxAnon, linuxFile
+	mglruTier
 }
-
-// mglruControl is what the controller knows of a kind (lru_gen_struct.refaulted,
-// evicted, avg_refaulted, avg_total, of the first tier).
-type mglruControl struct{ refaulted, evicted, avgRefaulted, avgTotal int }
 
 const (
 	mglruMinGens = 2       // MIN_NR_GENS
@@ -67,8 +66,12 @@ func (l *mglruPolicy) insert(p uint32) {
 	if l.g.m.frames.at(p).kind == frameFile {
 		i.kind = linuxFile
 	}
-	if i.left == l.min[i.kind]+1 {
-		l.ctrl[i.kind].refaulted++
+	if i.left != 0 {
+		tier := tierOf(i.count())
+		if i.mglruTier = (mglruTier{}); i.left == l.min[i.kind]+1 {
+			l.ctrl[i.kind].refaulted[tier]++
+			i.workingset, i.refs = true, mglruRefs
+		}
 	}
 	i.left = 0
 	l.put(generation(i.kind, l.max), p)
@@ -80,7 +83,7 @@ func (l *mglruPolicy) hit(uint32) {} // it looks at bits
 func (l *mglruPolicy) left(p uint32) {
 	i := l.page(p)
 	i.left = l.min[i.kind] + 1
-	l.ctrl[i.kind].evicted++
+	l.ctrl[i.kind].evicted[tierOf(i.count())]++
 }
 
 func (l *mglruPolicy) forget(p uint32) {
@@ -160,8 +163,8 @@ func (l *mglruPolicy) age() {
 		for seq := l.min[kind]; seq <= l.max; seq++ {
 			for p := l.newest(generation(kind, seq)); p != 0; {
 				next := l.older(p)
-				if l.g.young(p) > 0 && seq != l.max {
-					l.put(generation(kind, l.max), p)
+				if l.g.young(p) > 0 {
+					l.promote(p, seq)
 				}
 				p = next
 			}
@@ -173,28 +176,44 @@ func (l *mglruPolicy) age() {
 		}
 		from := generation(kind, l.min[kind]) // inc_min_seq
 		for p := l.last(from); p != 0; p = l.last(from) {
-			l.putLast(generation(kind, l.min[kind]+1), p)
+			l.spare(p)
 		}
 		l.advance(kind, l.min[kind]+1)
 	}
 	l.max++
 }
 
-// advance makes another generation the oldest of a kind; what the controller
-// knows becomes part of its average (reset_ctrl_pos).
+// promote puts a page of a generation that was used into the youngest
+// (folio_update_gen).
+func (l *mglruPolicy) promote(p uint32, seq uint64) {
+	i := l.page(p)
+	i.mglruTier = mglruTier{}
+	if seq != l.max {
+		l.put(generation(i.kind, l.max), p)
+	}
+}
+
+// spare puts a page of the oldest generation into the next, where it is the first to be
+// looked at (folio_inc_gen).
+func (l *mglruPolicy) spare(p uint32) {
+	i := l.page(p)
+	i.mglruTier = mglruTier{}
+	l.putLast(generation(i.kind, l.min[i.kind]+1), p)
+}
+
+// advance makes another generation the oldest of a kind.
 func (l *mglruPolicy) advance(kind uint8, seq uint64) {
 	l.min[kind] = seq
-	c := &l.ctrl[kind]
-	*c = mglruControl{avgRefaulted: (c.avgRefaulted + c.refaulted) / 2, avgTotal: (c.avgTotal + c.evicted) / 2}
+	l.ctrl[kind].advance()
 }
 
 // evict is evict_folios: it returns how many pages it has looked at, 0 also when
 // there are too few generations to go on.
 func (l *mglruPolicy) evict(oldest uint8) (scanned int) {
-	kind := l.kindToScan(oldest)
-	scanned = l.scan(kind)
+	kind, tier := l.kindToScan(oldest)
+	scanned = l.scan(kind, tier)
 	if scanned == 0 && oldest == linuxAnon {
-		scanned = l.scan(1 - kind)
+		scanned = l.scan(1-kind, l.ctrl[1-kind].alone())
 	}
 	if l.skipEmpty(oldest) {
 		scanned++
@@ -226,40 +245,51 @@ func (l *mglruPolicy) skipEmpty(oldest uint8) (advanced bool) {
 	return advanced
 }
 
-// kindToScan is get_type_to_scan: files, unless what came back of them, weighed by
-// swappiness, is more than of anonymous memory (positive_ctrl_err).
-func (l *mglruPolicy) kindToScan(oldest uint8) uint8 {
+// kindToScan is isolate_folios with get_type_to_scan: files, unless what came back of
+// them, weighed by swappiness, is more than of anonymous memory; and the highest tier
+// whose pages may leave.
+func (l *mglruPolicy) kindToScan(oldest uint8) (kind uint8, tier int) {
+	anon, file := &l.ctrl[linuxAnon], &l.ctrl[linuxFile]
+	const anonGain, fileGain = linuxSwappiness, 200 - linuxSwappiness
 	switch {
 	case oldest == linuxFile:
-		return linuxFile
+		return linuxFile, file.alone()
 	case l.min[linuxAnon] < l.min[linuxFile]:
-		return linuxAnon
+		return linuxAnon, anon.alone()
+	case lower(file, 0, fileGain, anon, anonGain):
+		return linuxFile, file.highest(fileGain, anon, anonGain)
 	}
-	anon, file := l.ctrl[linuxAnon], l.ctrl[linuxFile]
-	fileBack, fileTotal := file.avgRefaulted+file.refaulted, file.avgTotal+file.evicted
-	anonBack, anonTotal := anon.avgRefaulted+anon.refaulted, anon.avgTotal+anon.evicted
-	if fileBack < mglruBatch || fileBack*(anonTotal+mglruBatch)*linuxSwappiness <= (anonBack+1)*fileTotal*(200-linuxSwappiness) {
-		return linuxFile
-	}
-	return linuxAnon
+	return linuxAnon, anon.highest(anonGain, file, fileGain)
 }
 
-// scan is scan_folios, and what shrink_folio_list does with its pages.
-func (l *mglruPolicy) scan(kind uint8) (scanned int) {
+// scan is scan_folios, and what shrink_folio_list does with its pages. It returns how
+// many it has looked at, 0 if it could take none of them.
+func (l *mglruPolicy) scan(kind uint8, tier int) (scanned int) {
 	if l.gens(kind) == mglruMinGens {
 		return 0
 	}
-	from := generation(kind, l.min[kind])
+	from, taken := generation(kind, l.min[kind]), 0
 	for ; scanned < mglruScan && len(l.ready) < reclaimBatch && l.len(from) > 0; scanned++ {
 		p := l.last(from)
+		i := l.page(p)
+		if t := tierOf(i.count()); t > tier || i.count() == mglruRefs+1 { // sort_folio
+			l.ctrl[kind].protected[t]++
+			l.spare(p)
+			continue
+		}
+		taken++
+		l.g.scanned++
+		i.isolate()
 		if l.g.young(p) > 0 {
-			l.put(generation(kind, l.max), p)
+			l.promote(p, l.min[kind])
 			l.lookAround(p)
 			continue
 		}
 		l.drop(p)
 		l.ready = append(l.ready, p)
-		l.g.scanned++
+	}
+	if taken == 0 && scanned < mglruScan {
+		return 0
 	}
 	return scanned
 }
@@ -282,7 +312,7 @@ func (l *mglruPolicy) lookAround(p uint32) {
 			e := tab.load(vpn)
 			q := ptePFN(e)
 			if e&(pteP|pteNone) != 0 && l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
-				l.put(generation(l.page(q).kind, l.max), q)
+				l.promote(q, l.min[l.page(q).kind])
 			}
 		}
 	}

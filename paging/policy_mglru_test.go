@@ -66,9 +66,9 @@ func TestGenerationsController(t *testing.T) {
 		want       uint8
 	}{{0, 63, linuxFile}, {0, 100, linuxAnon}, {44, 100, linuxAnon}, {45, 100, linuxFile}} {
 		l := newMGLRU(&memory{}).(*mglruPolicy)
-		l.ctrl[linuxAnon] = mglruControl{refaulted: c.anon, evicted: 1000}
-		l.ctrl[linuxFile] = mglruControl{avgRefaulted: c.file, avgTotal: 1000}
-		if got := l.kindToScan(linuxAnon); got != c.want {
+		l.ctrl[linuxAnon].refaulted[0], l.ctrl[linuxAnon].evicted[0] = c.anon, 1000
+		l.ctrl[linuxFile].avgRefaulted[0], l.ctrl[linuxFile].avgTotal[0] = c.file, 1000
+		if got, _ := l.kindToScan(linuxAnon); got != c.want {
 			t.Errorf("%d refaults of anonymous memory, %d of files: kind %d, by hand %d", c.anon, c.file, got, c.want)
 		}
 	}

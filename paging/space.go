@@ -258,6 +258,9 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 			}
 			dirty = dirty || f.kind != frameAnon && e&pteD != 0
 			gone[f.kind.rss()]++
+			if f.kind != frameAnon && e&pteA != 0 {
+				s.machine.memory.accessed(ptePFN(e))
+			}
 			g.task.unmapFrame(s, vpn, f, e)
 			if g.frame() {
 				dirty = false
