@@ -23,17 +23,24 @@ const (
 	flushAge        = 30_000_000_000 // ns: dirty_expire_interval
 	flushRatio      = 10             // percent: dirty_background_ratio
 	flushBatch      = 1024           // pages of a file before another has its turn (MIN_WRITEBACK_PAGES)
+	flushTidy       = 64             // clean files on the list of dirty ones, beside as many as are dirty
 	flushRatioParts = 4096           // of which flushRatio is a share, rounded down (domain_dirty_limits)
 )
 
 // flusher knows what is dirty. nil: nobody writes back by age.
 type flusher struct {
-	mu    sync.Mutex            // innermost
-	dirty map[uint32]*dirtyFile // mu: by page
-	files []*dirtyFile          // mu: with dirty pages, the oldest first (bdi_writeback.b_dirty)
-	now   uint64                // mu: ns
-	next  uint64                // mu: when it looks for old files, 0 = it need not
-	stats FlusherStats          // mu
+	mu     sync.Mutex            // innermost
+	dirty  map[uint32]*dirtyFile // mu: by page
+	byFile map[*File]*dirtyFile  // mu
+	files  []*dirtyFile          // mu: the oldest first (bdi_writeback.b_dirty), and some that are clean by now
+	clean  int                   // mu: how many are
+	now    uint64                // mu: ns
+	next   uint64                // mu: when it looks for old files, 0 = it need not
+	stats  FlusherStats          // mu
+}
+
+func newFlusher() *flusher {
+	return &flusher{dirty: map[uint32]*dirtyFile{}, byFile: map[*File]*dirtyFile{}}
 }
 
 // dirtyFile is a file with dirty pages.
@@ -59,15 +66,15 @@ func (w *flusher) add(f *File, index uint64, pfn uint32) {
 	if w.dirty[pfn] != nil {
 		return
 	}
-	i := slices.IndexFunc(w.files, func(d *dirtyFile) bool { return d.file == f })
-	if i < 0 {
-		i = len(w.files)
-		w.files = append(w.files, &dirtyFile{f, w.now, map[uint32]uint64{}})
+	d := w.byFile[f]
+	if d == nil {
+		d = &dirtyFile{f, w.now, map[uint32]uint64{}}
+		w.files, w.byFile[f] = append(w.files, d), d
 		if w.next == 0 {
 			w.next = w.now + flushEvery // wb_wakeup_delayed
 		}
 	}
-	w.files[i].pages[pfn], w.dirty[pfn] = index, w.files[i]
+	d.pages[pfn], w.dirty[pfn] = index, d
 }
 
 // drop notes that a page is clean, or no more.
@@ -82,11 +89,16 @@ func (w *flusher) drop(pfn uint32) {
 		return
 	}
 	delete(w.dirty, pfn)
-	if delete(d.pages, pfn); len(d.pages) == 0 {
-		i := slices.Index(w.files, d)
-		w.files = slices.Delete(w.files, i, i+1)
+	if delete(d.pages, pfn); len(d.pages) > 0 {
+		return
+	}
+	delete(w.byFile, d.file)
+	if w.clean++; w.clean > flushTidy+len(w.byFile) {
+		w.files, w.clean = slices.DeleteFunc(w.files, isClean), 0
 	}
 }
+
+func isClean(d *dirtyFile) bool { return len(d.pages) == 0 }
 
 // has says whether a page is dirty.
 func (w *flusher) has(pfn uint32) bool {
@@ -107,7 +119,7 @@ func (w *flusher) pass(m *Machine, now uint64) {
 	}
 	for limit := m.dirtyLimit(); int64(len(w.dirty)) > limit; {
 		for _, d := range slices.Clone(w.files) {
-			if int64(len(w.dirty)) > limit {
+			if int64(len(w.dirty)) > limit && !isClean(d) {
 				w.stats.Background += w.write(m, d, flushBatch)
 			}
 		}
@@ -117,6 +129,10 @@ func (w *flusher) pass(m *Machine, now uint64) {
 // old is a file that is old enough at one of the times, every 5 s, when the flusher
 // looks (wb_check_old_data_flush, move_expired_inodes); nil when there is none.
 func (w *flusher) old() *dirtyFile {
+	for len(w.files) > 0 && isClean(w.files[0]) {
+		w.files = w.files[1:]
+		w.clean--
+	}
 	if len(w.files) == 0 {
 		if w.next <= w.now {
 			w.next = 0

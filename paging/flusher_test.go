@@ -66,3 +66,35 @@ func TestFlusherLeap(t *testing.T) {
 	}
 	check(t, m)
 }
+
+// TestFlusherListIsBounded: a file that becomes dirty and clean again and again, and
+// others that stay dirty, are on the list no more often than twice, in the order in which
+// they became dirty.
+func TestFlusherListIsBounded(t *testing.T) {
+	m, tk, _, a := recycleMachine(t, func(c *Config) { c.Flusher = true })
+	for i := range uint64(1000) {
+		m.Background(i)
+		tk.Access(a, Write)
+		if errno := tk.Msync(a, PageSize, msSync); errno != 0 {
+			t.Fatal(errno)
+		}
+		if i%100 == 0 {
+			b := tk.pages(t, 1, MmapArgs{Prot: rw, Flags: MapShared, File: m.File(1, 2+i, PageSize, "g")})
+			tk.Access(b, Write)
+		}
+	}
+	w := m.flusher
+	if len(w.byFile) != 10 || len(w.files) > 2*10+flushTidy+1 {
+		t.Errorf("%d files are dirty, the list has %d", len(w.byFile), len(w.files))
+	}
+	for i := 1; i < len(w.files); i++ {
+		if w.files[i-1].since > w.files[i].since {
+			t.Errorf("file %d of the list is older than the one before", i)
+		}
+	}
+	m.Background(40e9)
+	if s := m.Stats().Flusher; s != (FlusherStats{Old: 10}) {
+		t.Errorf("%+v", s)
+	}
+	check(t, m)
+}

@@ -58,7 +58,7 @@ func New(c Config) (*Machine, error) {
 	}
 	m.memory, m.frames.memory = g, g
 	if c.Flusher {
-		m.flusher = &flusher{dirty: map[uint32]*dirtyFile{}}
+		m.flusher = newFlusher()
 	}
 	m.daemons = c.Flusher || g != nil && g.kswapd != nil
 	m.newPools()

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -116,7 +115,7 @@ func TestAllPagesYoung(t *testing.T) {
 			for round := range 50 {
 				for i := range frames + 1 { // the loop that is one page too long
 					if out := task.Access(a+i*PageSize, Write); out.Fatal() {
-						t.Fatal(fmt.Sprintf("%s, %d frames, round %d, page %d: %v", policy, frames, round, i, out))
+						t.Fatalf("%s, %d frames, round %d, page %d: %v", policy, frames, round, i, out)
 					}
 				}
 			}

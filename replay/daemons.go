@@ -14,14 +14,18 @@ import (
 // at when a reference has taken a fault, after an event, and every so many accesses: at
 // places that do not depend on how the references are cut into batches.
 
-// daemonStep is how many accesses there are between two looks at the time: short
-// against a batch of kswapd.
-const daemonStep = 1 << 14
+// How many accesses there are between two looks at the time: short against a batch of
+// kswapd, or only against the seconds of the flusher.
+const (
+	kswapdStep  = 1 << 14
+	flusherStep = 1 << 20
+)
 
 // daemons is that time, in ns.
 type daemons struct {
 	on    bool
 	due   bool    // a fault was taken
+	step  uint64  // accesses between two looks
 	next  uint64  // accesses at the next look
 	spent float64 // on faults
 	ahead uint64  // what Time records have added
@@ -40,7 +44,11 @@ func newDaemons(c *paging.Config, costs *Costs) daemons {
 	}
 	ns := func(what string) time.Duration { return time.Duration(wholeNS(costs.NS(what))) }
 	c.BackgroundCosts = paging.BackgroundCosts{Wake: ns("lock.wake"), Page: ns("reclaim_page"), Write: ns("swap_out_page")}
-	d := daemons{on: true, next: daemonStep, access: costs.NS("access"), diskRead: costs.NS("disk_read"), swapIn: costs.NS("swap_in_page")}
+	d := daemons{on: true, step: kswapdStep, access: costs.NS("access"), diskRead: costs.NS("disk_read"), swapIn: costs.NS("swap_in_page")}
+	if !c.Kswapd {
+		d.step = flusherStep
+	}
+	d.next = d.step
 	for k := range d.kinds {
 		d.kinds[k] = costs.NS("fault." + paging.FaultKind(k).String())
 	}
@@ -87,7 +95,7 @@ func (e *engine) background() {
 		return
 	}
 	d.due = false
-	d.next = e.accesses - e.accesses%daemonStep + daemonStep
+	d.next = e.accesses - e.accesses%d.step + d.step
 	e.machine.Background(d.now(e.accesses))
 }
 

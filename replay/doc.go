@@ -103,8 +103,8 @@
 // kswapd (paging.Config.Kswapd) and the flusher (Flusher) work while time passes
 // (daemons.go): that which the table of costs gives to the accesses and faults so far,
 // and never less than Time records tell. It is looked at after a reference that took a
-// fault, after an event and every 16,384 accesses. What programs reclaim themselves takes
-// them no time.
+// fault, after an event and every 16,384 accesses (2^20 without kswapd). What programs
+// reclaim themselves takes them no time.
 //
 // # What is not acted on
 //

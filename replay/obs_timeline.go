@@ -111,6 +111,8 @@ func quantities() []quantity {
 		{"memory.charged", "bytes", result.Gauge, func(s *paging.Stats) uint64 { return s.Memory }},
 		{"reclaim.evictions", "pages", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.Evictions }},
 		{"reclaim.refaults", "pages", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.Refaults }},
+		{"reclaim.kswapd", "pages", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.Kswapd.Stolen }},
+		{"flusher.out", "bytes", result.Count, func(s *paging.Stats) uint64 { return (s.Flusher.Old + s.Flusher.Background) * paging.PageSize }},
 		{"swap.in", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.SwapIn * paging.PageSize }},
 		{"swap.out", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.SwapOut * paging.PageSize }},
 		{"file.in", "bytes", result.Count, func(s *paging.Stats) uint64 { return s.Reclaim.FileIn * paging.PageSize }},

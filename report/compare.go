@@ -14,7 +14,11 @@ import (
 func PoliciesText(w io.Writer, runs []*result.Run) error {
 	var b strings.Builder
 	c := &runs[0].Config
-	fmt.Fprintf(&b, "%s\nunder a limit of %s, with %s; times are estimates\n\n", programName(runs[0]), Bytes(c.MemoryBytes), swapName(c))
+	under := "under a limit"
+	if c.Watermarks != nil {
+		under = "on a machine"
+	}
+	fmt.Fprintf(&b, "%s\n"+under+" of %s, with %s; times are estimates\n\n", programName(runs[0]), Bytes(c.MemoryBytes), swapName(c))
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(tw, "policy\tmajor\tminor\tevictions\twritten back\ttime\t\n")
 	for _, run := range runs {

@@ -11,6 +11,7 @@ import (
 // reclaimRows are the rows of the figure.
 var reclaimRows = []struct{ series, label string }{
 	{"reclaim.evictions", "evictions: pages that left memory"},
+	{"reclaim.kswapd", "of these by kswapd, in the background"},
 	{"reclaim.refaults", "refaults: pages that came back"},
 }
 

@@ -31,6 +31,8 @@
 //	totals.rss.{peak_bytes,final_bytes}
 //	totals.tlb.{misses,walks}, totals.tlb.flushes.{total,causes.NAME}
 //	totals.reclaim.{evictions,refaults}, totals.swap.{in_bytes,out_bytes}
+//	totals.reclaim.{kswapd,direct}.{runs,scanned,stolen}: on a machine with kswapd
+//	totals.write_back.{old_bytes,background_bytes}: with a flusher
 //	totals.estimate_ns.{total,faults,reads,walks,flushes,swap,kernel}: estimates
 //	agreement.segv, agreement.syscalls.{compared,mismatched,by_call.NAME}
 //	processes[].{pid,command,faults,rss}, mappings[], series[], warnings[]
