@@ -15,7 +15,7 @@ func TestFlusherUnderPressure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			written := FlusherStats{}
-			for seed := range uint64(8) {
+			for seed := range uint64(2) {
 				m := underLimit(t, "linux", 24, func(c *Config) { c.Flusher = true; set(c) })
 				r, now := rand.New(rand.NewPCG(seed, 2)), uint64(0)
 				pressure(t, m, rand.New(rand.NewPCG(seed, 1)), func() {
