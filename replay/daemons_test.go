@@ -71,7 +71,7 @@ func TestKswapdInTime(t *testing.T) {
 // TestDaemonsAnyWorkers: the bundled traces, with everything in the background, give the
 // same bytes whatever the number of workers and whoever shares the decode.
 func TestDaemonsAnyWorkers(t *testing.T) {
-	for _, name := range []string{"fork", "sort", "threads"} {
+	for _, name := range []string{"fork", "threads"} {
 		open := func() (trace.Source, error) { return trace.Open("../traces/" + name + ".vmt") }
 		all := func(workers int) []Options {
 			all := everyPolicy(300)

@@ -52,7 +52,7 @@ func TestRunAll(t *testing.T) {
 // policy linux gave up below 11.
 func TestFewFrames(t *testing.T) {
 	open := func() (trace.Source, error) { return trace.Open("../traces/fork.vmt") }
-	for _, frames := range []uint64{1, 2, 3, 4, 5, 6, 7, 8, 10, 16} {
+	for _, frames := range []uint64{1, 2, 5, 10} {
 		runs, err := RunAll(context.Background(), open, everyPolicy(frames))
 		if err != nil {
 			t.Fatal(err)
