@@ -150,6 +150,19 @@ func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 	return pfn
 }
 
+// stock takes from the pool until there are n frames more, or a few above that, and
+// returns how many it took: as alloc would, one after the other.
+func (c *frameCache) stock(n int) (taken int) {
+	before := len(c.free)
+	for len(c.free)-before < n {
+		at := len(c.free)
+		if c.free = c.pool.take(c.free, cacheBatch); len(c.free) == at {
+			break
+		}
+	}
+	return len(c.free) - before
+}
+
 // release ends the life of a page and gives its frame back.
 func (c *frameCache) release(pfn uint32) {
 	if g := c.pool.memory; g == nil || g.forget(pfn) {

@@ -13,8 +13,9 @@ import (
 // anonymous memory or by an accessed or dirty bit, it changes in a shadow of its table.
 // The strands are apart if every table with a shadow is touched by one CPU only.
 // Nothing else of what they do meets: no flush is sent, tables and mappings stay, no page
-// is freed, and what is counted are sums. What is order all the same is put in it:
-// a mapping gets its anon_vma before, from who needs it first.
+// is freed, and what is counted are sums. What is order all the same is done before, in
+// order: a mapping gets its anon_vma, from who needs it first, and tasks get their frames
+// from the pool, which gives what it has where that is less than was asked for.
 //
 // Left to be performed in turn, since it does meet: whatever sends a flush (copies, of
 // the zero page too), pages of files (who comes first brings them into the cache), huge
@@ -32,7 +33,7 @@ type surveyor struct {
 	most    int                 // shadows
 	absent  map[absentTable]int // shadows of tables that are not there yet
 	needs   []anonNeed
-	faults  int
+	frames  []frameNeed
 }
 
 // shadow is a leaf table as the strands leave it.
@@ -52,6 +53,12 @@ type anonNeed struct {
 	v     *vma
 	seq   int
 	table bool // the table is there: the fault takes the mmap lock for the anon_vma alone
+}
+
+// frameNeed is how many frames a strand takes.
+type frameNeed struct {
+	task   *Task
+	seq, n int
 }
 
 // maxShadows bounds what a survey keeps: 8 MiB for all CPUs.
@@ -85,7 +92,7 @@ func (m *Machine) apart(lists [][]Strand, workers int) bool {
 
 func (s *surveyor) begin(epoch, list uint64, most int) {
 	s.epoch, s.list, s.most = epoch, list, most
-	s.shadows, s.needs, s.faults = s.shadows[:0], s.needs[:0], 0
+	s.shadows, s.needs, s.frames = s.shadows[:0], s.needs[:0], s.frames[:0]
 	clear(s.absent)
 }
 
@@ -96,6 +103,7 @@ func (s *surveyor) follow(list []Strand, failed *atomic.Bool) bool {
 			return false
 		}
 		s.task, s.seq, s.last = list[i].Task, list[i].Seq, nil
+		s.frames = append(s.frames, frameNeed{task: s.task, seq: s.seq})
 		for _, r := range list[i].Refs {
 			if !s.ref(r) {
 				return false
@@ -106,12 +114,14 @@ func (s *surveyor) follow(list []Strand, failed *atomic.Bool) bool {
 }
 
 // disjoint says whether each table that is to be made is of one CPU, and there are frames
-// for all first touches. For those that are there, whoever came second has given up.
+// for all. For those that are there, whoever came second has given up.
 func (m *Machine) disjoint(all []*surveyor) bool {
 	absent := map[absentTable]struct{}{}
-	faults := 0
+	frames := 0
 	for _, s := range all {
-		faults += s.faults
+		for _, f := range s.frames {
+			frames += f.n
+		}
 		for k := range s.absent {
 			if _, ok := absent[k]; ok {
 				return false
@@ -119,14 +129,24 @@ func (m *Machine) disjoint(all []*surveyor) bool {
 			absent[k] = struct{}{}
 		}
 	}
-	return m.frames.has(faults)
+	return m.frames.has(frames)
 }
 
-// prepareAll gives mappings their anon_vmas in the order in which faults would.
+// prepareAll gives mappings their anon_vmas, and tasks their frames, in the order in which
+// faults would.
 func (m *Machine) prepareAll(all []*surveyor) {
 	var needs []anonNeed
+	var frames []frameNeed
 	for _, s := range all {
-		needs = append(needs, s.needs...)
+		needs, frames = append(needs, s.needs...), append(frames, s.frames...)
+	}
+	slices.SortFunc(frames, func(a, b frameNeed) int { return cmp.Compare(a.seq, b.seq) })
+	left := map[*Task]int{} // of its stock
+	for _, f := range frames {
+		if _, ok := left[f.task]; !ok {
+			left[f.task] = len(f.task.frames.free)
+		}
+		left[f.task] += f.task.frames.stock(f.n-left[f.task]) - f.n
 	}
 	slices.SortStableFunc(needs, func(a, b anonNeed) int { return cmp.Compare(a.seq, b.seq) })
 	for _, n := range needs {
@@ -280,10 +300,10 @@ func (s *surveyor) fault(sh *shadow, p *uint64, vpn uint64, a Access) bool {
 	}
 	if a == Write || t.machine.cfg.NoZeroPage {
 		*p = mkPTE(firstPFN, t.bits(v, v.flags&vmWrite != 0)|pteExclusive)
+		s.frames[len(s.frames)-1].n++
 	} else {
 		*p = mkPTE(zeroPFN, t.bits(v, false))
 	}
 	sh.made = true
-	s.faults++
 	return true
 }

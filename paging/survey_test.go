@@ -93,12 +93,21 @@ func compareSurveys(t *testing.T, seed uint64, config Config) (changed, failed i
 			}
 		})
 		who, at, n := 2*r.IntN(2), base+r.Uint64N(pages-512)<<pageShift, uint64(1+r.IntN(511))<<pageShift
-		switch r.IntN(5) {
+		switch r.IntN(6) {
 		case 0, 1: // fresh memory; what differs in a flag gets an anon_vma of its own
 			flags := MapPrivate | MapAnonymous | MapFixed | []MapFlags{0, MapNoReserve}[r.IntN(2)]
 			both(func(tasks []*Task) {
 				tasks[who].Munmap(at, n)
 				tasks[who].Mmap(MmapArgs{Addr: at, Len: n, Prot: ProtRead | ProtWrite, Flags: flags})
+			})
+		case 4: // a process that ends gives back frames, not a round number of them
+			k := r.IntN(150)
+			both(func(tasks []*Task) {
+				child := tasks[who].Fork(uint32(100+round), uint32(100+round), tasks[who].onCPU)
+				for i := range k {
+					child.Access(at+uint64(i)<<pageShift, Write)
+				}
+				child.Exit()
 			})
 		case 2:
 			both(func(tasks []*Task) { tasks[who].Madvise(at, n, madvDontNeed) })
@@ -165,4 +174,38 @@ func spacesOf(tasks []*Task) string {
 		out += fmt.Sprintln(t.tid, t.RSS(), t.PeakRSS(), t.PageTableBytes(), len(t.frames.free))
 	}
 	return out
+}
+
+// The pool gives what it has where that is less than a task asks for (framePool.take):
+// of two tasks the first in order takes the ten frames that are left, whichever is
+// performed first, and so the second asks once and not twice.
+func TestSurveyFrames(t *testing.T) {
+	config := DefaultConfig()
+	config.CPUs = 3
+	tried, plain := twoOf(t, config, 1<<30, 2000)
+	run := func(vpn uint64, n uint64) (refs []Ref) {
+		for i := range n {
+			ref, _ := MakeRef(1<<30>>pageShift+vpn+i, Write, 0, 1, 0)
+			refs = append(refs, ref)
+		}
+		return refs
+	}
+	for _, tasks := range [][]*Task{tried, plain} {
+		for i, at := range []uint64{0, 600} { // tables, an anon_vma, and no stock
+			tasks[i].Run(run(at, 1))
+			tasks[i].frames.drain()
+		}
+		pool := tasks[0].machine.frames
+		pool.free.pop(nil, pool.free.len()-10)
+	}
+	turns := []turn{{0, run(1, 8)}, {1, run(601, 60)}}
+	lists, _ := strandsOf(tried, turns, config.CPUs)
+	slices.Reverse(lists)
+	if !tried[0].machine.Trial(lists, 1) || !tried[0].machine.trial.changing {
+		t.Fatal("the strands are not apart")
+	}
+	perform(t, plain, turns)
+	if a, b := tried[0].machine.Stats().Locks[LockFrames], plain[0].machine.Stats().Locks[LockFrames]; a != b {
+		t.Errorf("the lock of the pool: %+v, in turn %+v", a, b)
+	}
 }

@@ -41,9 +41,7 @@ func (m *Machine) Trial(lists [][]Strand, workers int) bool {
 	if k.changing = m.apart(lists, workers); !k.changing {
 		return false
 	}
-	contended := m.frames.mu.Contended
 	sideBySide(len(lists), workers, func(i int) { performAll(lists[i]) })
-	m.frames.mu.Contended = contended // who meets whom at the pool is chance
 	k.changing = slices.ContainsFunc(k.surveyors[:len(lists)], func(s *surveyor) bool { return len(s.shadows) > 0 })
 	return true
 }
