@@ -236,3 +236,16 @@ func TestBesideFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestBesideFlusher: with somebody in the background nothing goes on side by side, also
+// without a limit, and the result is that of one goroutine.
+func TestBesideFlusher(t *testing.T) {
+	model := paging.DefaultConfig()
+	model.Flusher = true
+	data := settlers(t, 1)
+	want, _, _ := besideDocument(t, data, model, 1)
+	got, done, failed := besideDocument(t, data, model, 3)
+	if got != want || done+failed != 0 {
+		t.Errorf("%d and %d trials; the same result: %v", done, failed, got == want)
+	}
+}

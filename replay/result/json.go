@@ -129,6 +129,10 @@ func walkNumbers(prefix string, v reflect.Value, out *[]Metric) {
 			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 			walkNumbers(join(name), v.Field(i), out)
 		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			walkNumbers(prefix, v.Elem(), out)
+		}
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
 			walkNumbers(join(it.Key().String()), it.Value(), out)
