@@ -23,7 +23,6 @@ import (
 
 // surveyor follows the strands of one CPU.
 type surveyor struct {
-	machine *Machine
 	epoch   uint64 // of the survey, see tableMark
 	list    uint64 // number of the CPU's list
 	task    *Task
@@ -73,7 +72,7 @@ func (m *Machine) apart(lists [][]Strand, workers int) bool {
 	k := &m.trial
 	k.epoch++
 	for len(k.surveyors) < len(lists) {
-		k.surveyors = append(k.surveyors, &surveyor{machine: m, absent: map[absentTable]int{}})
+		k.surveyors = append(k.surveyors, &surveyor{absent: map[absentTable]int{}})
 	}
 	all := k.surveyors[:len(lists)]
 	var failed atomic.Bool
