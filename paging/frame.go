@@ -78,19 +78,21 @@ func (p *framePool) at(pfn uint32) *frame {
 	return &p.chunks[pfn>>chunkShift].Load().frames[pfn&(chunkSize-1)]
 }
 
-// take appends up to n frames to dst; none when memory is exhausted.
+// take appends n frames to dst, fewer when memory is exhausted. How often a task comes
+// here does not depend on what others took before: see survey.go.
 func (p *framePool) take(dst []uint32, n int) []uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.free.len() == 0 {
-		p.breakBlock()
-	}
-	if p.free.len() > 0 {
-		return p.free.pop(dst, n)
-	}
-	for range n {
+	for want := len(dst) + n; len(dst) < want; {
+		if p.free.len() == 0 {
+			p.breakBlock()
+		}
+		if p.free.len() > 0 {
+			dst = p.free.pop(dst, want-len(dst))
+			continue
+		}
 		if !p.reach(p.next) {
-			return dst
+			break
 		}
 		dst = append(dst, p.next)
 		p.next++
@@ -148,19 +150,6 @@ func (c *frameCache) alloc(kind frameKind, mapcount int32) uint32 {
 	}
 	c.free = c.free[:len(c.free)-1]
 	return pfn
-}
-
-// stock takes from the pool until there are n frames more, or a few above that, and
-// returns how many it took: as alloc would, one after the other.
-func (c *frameCache) stock(n int) (taken int) {
-	before := len(c.free)
-	for len(c.free)-before < n {
-		at := len(c.free)
-		if c.free = c.pool.take(c.free, cacheBatch); len(c.free) == at {
-			break
-		}
-	}
-	return len(c.free) - before
 }
 
 // release ends the life of a page and gives its frame back.

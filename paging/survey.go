@@ -2,6 +2,7 @@ package paging
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync/atomic"
 )
@@ -10,12 +11,11 @@ import (
 // doing it, so that first touches go on side by side too, each leaf table by one CPU.
 //
 // It follows every access through the entries. Where one changes, by a first touch of
-// anonymous memory or by an accessed or dirty bit, it changes in a shadow of its table.
-// The strands are apart if every table with a shadow is touched by one CPU only.
-// Nothing else of what they do meets: no flush is sent, tables and mappings stay, no page
-// is freed, and what is counted are sums. What is order all the same is done before, in
-// order: a mapping gets its anon_vma, from who needs it first, and tasks get their frames
-// from the pool, which gives what it has where that is less than was asked for.
+// anonymous memory or by an accessed or dirty bit, it changes in an overlay.
+// The strands are apart if every table with an entry that changes is touched by one CPU
+// only. Nothing else of what they do meets: no flush is sent, tables and mappings stay, no
+// page is freed, and what is counted are sums. What is order all the same is done before,
+// in order: a mapping gets its anon_vma, from who needs it first.
 //
 // Left to be performed in turn, since it does meet: whatever sends a flush (copies, of
 // the zero page too), pages of files (who comes first brings them into the cache), huge
@@ -23,22 +23,20 @@ import (
 
 // surveyor follows the strands of one CPU.
 type surveyor struct {
-	epoch   uint64 // of the survey, see tableMark
+	epoch   uint64 // of the survey, see surveyMark
 	list    uint64 // number of the CPU's list
 	task    *Task
-	seq     int  // of the strand
-	last    *vma // found last, in the space of task
-	shadows []shadow
-	most    int                 // shadows
-	absent  map[absentTable]int // shadows of tables that are not there yet
+	space   uint64 // number of the space of task, in spaces
+	seq     int    // of the strand
+	last    *vma   // found last, in the space of task
+	pages   overlay
+	spaces  map[*Space]uint64
+	absent  map[absentTable]struct{} // tables that are not there yet, and will be
 	needs   []anonNeed
-	frames  []frameNeed
-}
-
-// shadow is a leaf table as the strands leave it.
-type shadow struct {
-	made    bool // there, by then
-	entries []uint64
+	needed  map[*vma]struct{} // by needs
+	frames  int               // that the strands take
+	faults  int               // that they take
+	changed bool              // an entry or a table
 }
 
 type absentTable struct {
@@ -54,17 +52,9 @@ type anonNeed struct {
 	table bool // the table is there: the fault takes the mmap lock for the anon_vma alone
 }
 
-// frameNeed is how many frames a strand takes.
-type frameNeed struct {
-	task   *Task
-	seq, n int
-}
-
-// maxShadows bounds what a survey keeps: 8 MiB for all CPUs.
-const maxShadows = 2048
-
 // apart surveys what the strands of each CPU do, the CPUs side by side, and says
-// whether they can be performed so. Then what has an order is done.
+// whether they can be performed so. If they can, what has an order is done. What was
+// found stays in the surveyors.
 func (m *Machine) apart(lists [][]Strand, workers int) bool {
 	if m.memory != nil || m.cfg.Locking != LockPerTable || m.cfg.HighMem || m.cfg.Only != nil {
 		return false
@@ -72,37 +62,49 @@ func (m *Machine) apart(lists [][]Strand, workers int) bool {
 	k := &m.trial
 	k.epoch++
 	for len(k.surveyors) < len(lists) {
-		k.surveyors = append(k.surveyors, &surveyor{absent: map[absentTable]int{}})
+		k.surveyors = append(k.surveyors, &surveyor{
+			spaces: map[*Space]uint64{}, absent: map[absentTable]struct{}{}, needed: map[*vma]struct{}{},
+		})
 	}
 	all := k.surveyors[:len(lists)]
 	var failed atomic.Bool
 	sideBySide(len(lists), workers, func(i int) {
-		all[i].begin(k.epoch, uint64(i), maxShadows/len(lists))
+		all[i].begin(k.epoch, uint64(i))
 		if !all[i].follow(lists[i], &failed) {
 			failed.Store(true)
 		}
 	})
-	if failed.Load() || !m.disjoint(all) {
-		return false
+	ok := !failed.Load() && m.disjoint(all)
+	if ok {
+		m.prepareAll(all)
 	}
-	m.prepareAll(all)
-	return true
+	for _, s := range all {
+		s.end()
+	}
+	return ok
 }
 
-func (s *surveyor) begin(epoch, list uint64, most int) {
-	s.epoch, s.list, s.most = epoch, list, most
-	s.shadows, s.needs, s.frames = s.shadows[:0], s.needs[:0], s.frames[:0]
+func (s *surveyor) begin(epoch, list uint64) {
+	s.epoch, s.list, s.frames, s.faults, s.changed = epoch, list, 0, 0, false
+	s.pages.reset()
+}
+
+// end lets go of what the survey came to.
+func (s *surveyor) end() {
+	s.task, s.last = nil, nil
+	clear(s.spaces)
 	clear(s.absent)
+	clear(s.needed)
+	clear(s.needs)
+	s.needs = s.needs[:0]
 }
 
 // follow goes through the strands of a CPU.
 func (s *surveyor) follow(list []Strand, failed *atomic.Bool) bool {
 	for i := range list {
-		if failed.Load() {
+		if failed.Load() || !s.enter(&list[i]) {
 			return false
 		}
-		s.task, s.seq, s.last = list[i].Task, list[i].Seq, nil
-		s.frames = append(s.frames, frameNeed{task: s.task, seq: s.seq})
 		for _, r := range list[i].Refs {
 			if !s.ref(r) {
 				return false
@@ -112,40 +114,38 @@ func (s *surveyor) follow(list []Strand, failed *atomic.Bool) bool {
 	return true
 }
 
+// enter begins a strand.
+func (s *surveyor) enter(of *Strand) bool {
+	s.seq = of.Seq
+	if s.task == of.Task {
+		return true
+	}
+	s.task, s.last = of.Task, nil
+	n, ok := s.spaces[of.Task.space]
+	if !ok {
+		n = uint64(len(s.spaces) + 1)
+		s.spaces[of.Task.space] = n
+	}
+	s.space = n
+	return n < 1<<spaceBits
+}
+
 // disjoint says whether each table that is to be made is of one CPU, and there are frames
 // for all. For those that are there, whoever came second has given up.
 func (m *Machine) disjoint(all []*surveyor) bool {
-	absent := map[absentTable]struct{}{}
-	frames := 0
+	absent, frames, tables := map[absentTable]struct{}{}, 0, 0
 	for _, s := range all {
-		for _, f := range s.frames {
-			frames += f.n
-		}
-		for k := range s.absent {
-			if _, ok := absent[k]; ok {
-				return false
-			}
-			absent[k] = struct{}{}
-		}
+		frames, tables = frames+s.frames, tables+len(s.absent)
+		maps.Copy(absent, s.absent)
 	}
-	return m.frames.has(frames)
+	return len(absent) == tables && m.frames.has(frames)
 }
 
-// prepareAll gives mappings their anon_vmas, and tasks their frames, in the order in which
-// faults would.
+// prepareAll gives mappings their anon_vmas in the order in which faults would.
 func (m *Machine) prepareAll(all []*surveyor) {
 	var needs []anonNeed
-	var frames []frameNeed
 	for _, s := range all {
-		needs, frames = append(needs, s.needs...), append(frames, s.frames...)
-	}
-	slices.SortFunc(frames, func(a, b frameNeed) int { return cmp.Compare(a.seq, b.seq) })
-	left := map[*Task]int{} // of its stock
-	for _, f := range frames {
-		if _, ok := left[f.task]; !ok {
-			left[f.task] = len(f.task.frames.free)
-		}
-		left[f.task] += f.task.frames.stock(f.n-left[f.task]) - f.n
+		needs = append(needs, s.needs...)
 	}
 	slices.SortStableFunc(needs, func(a, b anonNeed) int { return cmp.Compare(a.seq, b.seq) })
 	for _, n := range needs {
@@ -159,20 +159,20 @@ func (m *Machine) prepareAll(all []*surveyor) {
 	}
 }
 
-// A tableMark says who came to a table in the survey of an epoch: epoch<<24 |
-// 1 + number of the shadow<<8 | list<<1 | 1 if another one came too.
+// A survey marks the tables that it comes to, with epoch<<10 | list<<2 | what follows.
+// All but the epoch is void in another one.
 const (
-	markShared   = 1
-	markListAt   = 1
-	markShadowAt = 8
-	markEpochAt  = 24
-	markLists    = 1 << (markShadowAt - markListAt)
+	markShared  = 1 << iota // another list comes to the table too
+	markChanged             // an entry of it changes
+	markListAt  = iota
+	markEpochAt = 10
+	surveyLists = 1 << (markEpochAt - markListAt)
 )
 
-func (s *surveyor) mine(m uint64) bool { return m>>markListAt&(markLists-1) == s.list }
+func (s *surveyor) mine(m uint64) bool { return m>>markListAt&(surveyLists-1) == s.list }
 
-// touch notes that the strands come to a table, and returns its mark.
-func (s *surveyor) touch(tab *table) uint64 {
+// touch notes that the strands come to a table. false: one of another list changes it.
+func (s *surveyor) touch(tab *table) bool {
 	for {
 		m := atomic.LoadUint64(&tab.mark)
 		now := m | markShared
@@ -180,110 +180,91 @@ func (s *surveyor) touch(tab *table) uint64 {
 		case m>>markEpochAt != s.epoch:
 			now = s.epoch<<markEpochAt | s.list<<markListAt
 		case s.mine(m) || m&markShared != 0:
-			return m
+			return true
+		case m&markChanged != 0:
+			return false
 		}
 		if atomic.CompareAndSwapUint64(&tab.mark, m, now) {
-			return now
+			return true
 		}
 	}
 }
+
+// own notes that the strands change a table they came to. false: another list does too.
+func (s *surveyor) own(tab *table) bool {
+	for {
+		m := atomic.LoadUint64(&tab.mark)
+		switch {
+		case !s.mine(m) || m&markShared != 0:
+			return false
+		case m&markChanged != 0 || atomic.CompareAndSwapUint64(&tab.mark, m, m|markChanged):
+			s.changed = true
+			return true
+		}
+	}
+}
+
+// The key of a page in the overlay is page number<<spaceBits | number of the space, of
+// which none is 0.
+const spaceBits = wordVPNAt
 
 // ref follows the accesses of a reference (Task.perform). false: it is not for now.
 func (s *surveyor) ref(r Ref) bool {
 	vpn, first := r.vpn(), r.first()
-	return s.access(vpn, first) && (r&refWrite == 0 || first == Write || s.access(vpn, Write)) &&
-		(r&refExec == 0 || first == Exec || s.access(vpn, Exec))
+	key := uint64(r)>>spaceBits<<spaceBits | s.space
+	at := s.pages.at(key)
+	if at.key == 0 {
+		if vpn >= s.task.end {
+			return s.gate(r)
+		}
+		if at = s.come(key, vpn); at == nil {
+			return false
+		}
+	}
+	return s.access(at, vpn, first) && (r&refWrite == 0 || first == Write || s.access(at, vpn, Write)) &&
+		(r&refExec == 0 || first == Exec || s.access(at, vpn, Exec))
 }
 
-func (s *surveyor) access(vpn uint64, a Access) bool {
-	t := s.task
-	if vpn >= t.end {
-		return t.machine.gateAllows(vpn, a)
-	}
-	tab := t.leaf(vpn)
+// gate says whether the accesses of a reference beyond user memory are permitted.
+func (s *surveyor) gate(r Ref) bool {
+	m, vpn, first := s.task.machine, r.vpn(), r.first()
+	return m.gateAllows(vpn, first) && (r&refWrite == 0 || m.gateAllows(vpn, Write)) && (r&refExec == 0 || m.gateAllows(vpn, Exec))
+}
+
+// come puts the entry of a page into the overlay, nil if it is not for now.
+func (s *surveyor) come(key, vpn uint64) *overlaySlot {
+	tab := s.task.leaf(vpn)
 	if tab == nil {
-		return s.change(s.missing(vpn), vpn, a)
+		return s.pages.put(key, 0)
 	}
-	if tab.ptes == nil || tab.large() != 0 {
-		return permits(&tab.huge, a)
-	}
-	m := s.touch(tab)
-	if at := m >> markShadowAt & (1<<(markEpochAt-markShadowAt) - 1); at != 0 {
-		return s.mine(m) && s.change(&s.shadows[at-1], vpn, a)
-	}
-	if permits(tab.entry(vpn), a) {
-		return true
-	}
-	return s.change(s.copy(tab, m), vpn, a)
-}
-
-// copy is a new shadow of a table, nil if another CPU comes to it.
-func (s *surveyor) copy(tab *table, m uint64) *shadow {
-	if m&markShared != 0 || !s.mine(m) || len(s.shadows) == s.most {
+	if !s.touch(tab) {
 		return nil
 	}
-	if !atomic.CompareAndSwapUint64(&tab.mark, m, m|uint64(len(s.shadows)+1)<<markShadowAt) {
-		return nil
-	}
-	n := s.grow(len(tab.ptes))
-	n.made = true
-	for i := range n.entries {
-		n.entries[i] = atomic.LoadUint64(&tab.ptes[i]) // another CPU may set bits: then it is shared
-	}
-	return n
+	return s.pages.put(key, atomic.LoadUint64(tab.entry(vpn))) // another CPU may set bits: then it is shared
 }
 
-// missing is the shadow of a table that is not there.
-func (s *surveyor) missing(vpn uint64) *shadow {
-	p := s.task.space.table
-	k := absentTable{s.task.space, vpn >> p.bits}
-	i, ok := s.absent[k]
-	switch {
-	case ok:
-		return &s.shadows[i]
-	case len(s.shadows) == s.most:
-		return nil
-	}
-	s.absent[k] = len(s.shadows)
-	n := s.grow(1 << p.bits)
-	n.made = false
-	clear(n.entries)
-	return n
+func (s *surveyor) access(at *overlaySlot, vpn uint64, a Access) bool {
+	return permits(&at.entry, a) || s.change(&at.entry, vpn, a)
 }
 
-// grow takes another shadow of so many entries, an old one where there is one.
-func (s *surveyor) grow(entries int) *shadow {
-	n := len(s.shadows)
-	if n < cap(s.shadows) {
-		s.shadows = s.shadows[:n+1]
-	} else {
-		s.shadows = append(s.shadows, shadow{})
-	}
-	sh := &s.shadows[n]
-	if len(sh.entries) != entries {
-		sh.entries = make([]uint64, entries)
-	}
-	return sh
-}
-
-// change performs an access in a shadow.
-func (s *surveyor) change(sh *shadow, vpn uint64, a Access) bool {
-	if sh == nil {
+// change performs an access that changes an entry.
+func (s *surveyor) change(p *uint64, vpn uint64, a Access) bool {
+	tab := s.task.leaf(vpn)
+	if tab != nil && (tab.ptes == nil || tab.large() != 0 || !s.own(tab)) {
 		return false
 	}
-	p := &sh.entries[vpn&uint64(len(sh.entries)-1)]
 	for {
 		if _, ok := walk(p, a); ok {
 			return true
 		}
-		if *p != 0 || !s.fault(sh, p, vpn, a) {
+		if *p != 0 || !s.fault(p, tab, vpn, a) {
 			return false
 		}
 	}
 }
 
 // fault is what a first touch makes of an entry (Task.handle, Task.anonymous).
-func (s *surveyor) fault(sh *shadow, p *uint64, vpn uint64, a Access) bool {
+func (s *surveyor) fault(p *uint64, tab *table, vpn uint64, a Access) bool {
 	t, v := s.task, s.last
 	if v == nil || vpn<<pageShift-v.start >= v.end-v.start {
 		if v = t.space.list().at(vpn << pageShift); v == nil {
@@ -291,18 +272,36 @@ func (s *surveyor) fault(sh *shadow, p *uint64, vpn uint64, a Access) bool {
 		}
 		s.last = v
 	}
-	if v.file != nil || v.flags&(vmHugeTLB|vmSpecial|vmNonLinear) != 0 || !t.permits(v, a) || !sh.made && t.wantsHuge(v, vpn) {
+	if v.file != nil || v.flags&(vmHugeTLB|vmSpecial|vmNonLinear) != 0 || !t.permits(v, a) {
 		return false
 	}
-	if anon := t.wantsAnon(v, a); anon && v.anon.Load() == nil && !slices.ContainsFunc(s.needs, func(n anonNeed) bool { return n.v == v }) {
-		s.needs = append(s.needs, anonNeed{t, v, s.seq, sh.made})
+	made := tab != nil
+	if !made {
+		k := absentTable{t.space, vpn >> t.space.table.bits}
+		if _, made = s.absent[k]; !made {
+			if t.wantsHuge(v, vpn) {
+				return false
+			}
+			s.absent[k] = struct{}{}
+			s.changed = true
+		}
 	}
+	if t.wantsAnon(v, a) && v.anon.Load() == nil {
+		s.need(anonNeed{t, v, s.seq, made})
+	}
+	s.faults++
 	if a == Write || t.machine.cfg.NoZeroPage {
 		*p = mkPTE(firstPFN, t.bits(v, v.flags&vmWrite != 0)|pteExclusive)
-		s.frames[len(s.frames)-1].n++
+		s.frames++
 	} else {
 		*p = mkPTE(zeroPFN, t.bits(v, false))
 	}
-	sh.made = true
 	return true
+}
+
+func (s *surveyor) need(n anonNeed) {
+	if _, ok := s.needed[n.v]; !ok {
+		s.needed[n.v] = struct{}{}
+		s.needs = append(s.needs, n)
+	}
 }

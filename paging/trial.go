@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -23,6 +22,7 @@ type Strand struct {
 // order and the CPUs side by side on so many goroutines, of which the caller is
 // one. It returns true when that is as if they had been performed one after the
 // other in the order of Seq. Otherwise it returns false, and nothing has happened.
+// paid is false too where finding that out has cost more than it is likely to save.
 //
 // It is so where all is steady: every access finds an entry that permits it, with the
 // accessed bit set and for a write the dirty bit. Then no page table changes, the CPUs
@@ -33,18 +33,33 @@ type Strand struct {
 // machine has to be quiet, not [Machine.Accounting], and without a background
 // ([Machine.Background]), for which a task stops after a fault. Faults are not told to
 // the observer: that is for Tell.
-func (m *Machine) Trial(lists [][]Strand, workers int) bool {
+func (m *Machine) Trial(lists [][]Strand, workers int) (done, paid bool) {
 	k := &m.trial
 	if !k.changing && m.steadily(lists, workers) {
-		return true
+		return true, true
 	}
-	if k.changing = m.apart(lists, workers); !k.changing {
-		return false
+	if !m.apart(lists, workers) {
+		k.changing = false
+		return false, false
 	}
+	met := m.frames.mu.read().Contended
 	sideBySide(len(lists), workers, func(i int) { performAll(lists[i]) })
-	k.changing = slices.ContainsFunc(k.surveyors[:len(lists)], func(s *surveyor) bool { return len(s.shadows) > 0 })
-	return true
+	m.frames.mu.Contended = met // in turn nobody meets at the pool
+	refs, faults := 0, 0
+	k.changing = false
+	for i, s := range k.surveyors[:len(lists)] {
+		k.changing = k.changing || s.changed
+		faults += s.faults
+		for _, l := range lists[i] {
+			refs += len(l.Refs)
+		}
+	}
+	return true, !k.changing || faults > refs/surveyPays
 }
+
+// A survey costs about as much as a hit for each reference, a fault as much as many hits:
+// with fewer faults than one in so many references there is nothing to gain.
+const surveyPays = 16
 
 // sideBySide calls f for each number below n, on so many goroutines.
 func sideBySide(n, workers int, f func(i int)) {

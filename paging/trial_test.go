@@ -44,7 +44,7 @@ func compareTrials(t *testing.T, seed uint64, thp THP) (done, failed int) {
 			tried[0].machine.cpus[l[0].Task.onCPU].apply()
 		}
 		before := tlbWords(tried[0].machine) + tlbFrames(tried[0].machine)
-		if tried[0].machine.Trial(lists, 2) {
+		if ok, _ := tried[0].machine.Trial(lists, 2); ok {
 			done++
 		} else {
 			failed++

@@ -17,17 +17,18 @@ import (
 // of TLBs it makes void when, is part of the result. So is the order of everything where
 // somebody in the background acts when a fault has been taken (daemons.go).
 type beside struct {
-	engine *engine
-	on     bool // there is somebody to do it, and the order is not part of the result
-	few    int  // references that are too few to be worth it
-	held   []heldBatch
-	lists  [][]paging.Strand // by CPU
-	busy   [][]paging.Strand // those of lists with something in them
-	sum    uint64            // accesses of what is held
-	refs   int
-	last   *thread // of what is held, nil while nothing is
-	skip   int     // so many times more it is not tried
-	wait   int     // what skip was set to last
+	engine   *engine
+	on       bool // there is somebody to do it, and the order is not part of the result
+	few      int  // references that are too few to be worth it
+	patience int  // the longest wait
+	held     []heldBatch
+	lists    [][]paging.Strand // by CPU
+	busy     [][]paging.Strand // those of lists with something in them
+	sum      uint64            // accesses of what is held
+	refs     int
+	last     *thread // of what is held, nil while nothing is
+	skip     int     // so many times more it is not tried
+	wait     int     // what skip was set to last
 
 	done, failed int // trials, for tests
 }
@@ -41,15 +42,15 @@ type heldBatch struct {
 }
 
 const (
-	besideFew  = 1 << 12 // few, but for tests
+	besideFew  = 1 << 12 // few; for tests there are other values of this and of patience
 	besideRefs = 1 << 18 // references that are enough: about a block of a trace
-	besideWait = 1 << 6  // times after a failure that it is not tried, at most
+	besideWait = 1 << 6  // times after a try that did not pay that there is none, at most
 )
 
 func newBeside(e *engine) *beside {
 	o := &e.opts
 	on := o.Workers > 1 && !e.machine.Accounting() && !e.daemons.on && o.Sample == nil && !e.single() && e.machine.CPUs() > 1
-	return &beside{engine: e, on: on, few: besideFew, lists: make([][]paging.Strand, e.machine.CPUs())}
+	return &beside{engine: e, on: on, few: besideFew, patience: besideWait, lists: make([][]paging.Strand, e.machine.CPUs())}
 }
 
 // take performs a batch, or holds it for as long as the source does; at the end of the
@@ -138,15 +139,19 @@ func (s *beside) try() bool {
 		s.skip--
 		return false
 	}
-	if !s.engine.machine.Trial(s.busy, s.engine.opts.Workers) {
-		s.wait = min(max(1, 2*s.wait), besideWait)
+	done, paid := s.engine.machine.Trial(s.busy, s.engine.opts.Workers)
+	if paid {
+		s.wait /= 2
+	} else {
+		s.wait = min(max(1, 2*s.wait), s.patience)
 		s.skip = s.wait
-		s.failed++
-		return false
 	}
-	s.wait = 0
-	s.done++
-	return true
+	if done {
+		s.done++
+	} else {
+		s.failed++
+	}
+	return done
 }
 
 // inTurn performs what is held in the order of the trace.

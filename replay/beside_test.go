@@ -141,7 +141,7 @@ func besideDocument(t *testing.T, data []byte, model paging.Config, workers int)
 		t.Fatal(err)
 	}
 	w := newBeside(e)
-	w.few = 1
+	w.few, w.patience = 1, 0
 	for {
 		b, err := src.Next()
 		if err == io.EOF {
