@@ -209,3 +209,31 @@ func TestSurveyFrames(t *testing.T) {
 		t.Errorf("the lock of the pool: %+v, in turn %+v", a, b)
 	}
 }
+
+// A survey in which hardly anybody takes a fault says that it did not pay.
+func TestSurveyPays(t *testing.T) {
+	config := DefaultConfig()
+	config.CPUs = 3
+	for _, few := range []bool{true, false} {
+		tried, _ := twoOf(t, config, 1<<30, 2000)
+		hits := 1
+		if few {
+			hits = 2 * surveyPays
+		}
+		var turns []turn
+		for i, at := range []uint64{0, 600} {
+			var refs []Ref
+			for page := range uint64(20) {
+				ref, _ := MakeRef(1<<30>>pageShift+at+page, Write, 0, 1, 0)
+				for range hits {
+					refs = append(refs, ref)
+				}
+			}
+			turns = append(turns, turn{i, refs})
+		}
+		lists, _ := strandsOf(tried, turns, config.CPUs)
+		if done, paid := tried[0].machine.Trial(lists, 1); !done || paid == few {
+			t.Errorf("%d references a fault: done %v, paid %v", hits, done, paid)
+		}
+	}
+}
