@@ -61,11 +61,11 @@ func (t *Task) tell() {
 	g := t.machine.memory
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ahead(uses)
 	if g.stack != nil && g.onUse == nil && t.machine.cfg.THP == THPNever && len(g.shared) == 0 {
 		g.measureAll(t.space, uses)
 		return
 	}
+	g.ahead(uses)
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
@@ -89,6 +89,30 @@ func (g *memory) ahead(uses []queuedUse) {
 			}
 		} else if i := g.pages.peek(uses[i].pfn); i != nil {
 			prefetchWord(&i.slot)
+		}
+	}
+}
+
+// expect is ahead for the pages of the zapAhead entries of a table from that of vpn on.
+func (g *memory) expect(table []uint64, vpn uint64) {
+	at := vpn & uint64(len(table)-1)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range table[at : at+zapAhead] {
+		e := atomic.LoadUint64(&table[at+uint64(i)])
+		if e == 0 || isFileEntry(e) {
+			continue
+		}
+		pfn := ptePFN(e)
+		if p := g.pages.peek(pfn); p != nil {
+			prefetchWord(&p.slot)
+			prefetchWord((*uint32)(&g.m.frames.at(pfn).kind))
+		}
+		if g.stack == nil {
+			continue
+		}
+		if p := g.rows.peek(pfn); p != nil {
+			prefetchWord(&p.Slot)
 		}
 	}
 }

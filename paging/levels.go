@@ -28,21 +28,23 @@ import "math"
 // UseStack is the order of the last uses of pages, and what is counted by size of
 // memory. The machine calls it from one goroutine at a time.
 type UseStack interface {
-	// Pages are where the machine keeps what it knows of pages for it.
+	// Pages are where the machine keeps what it knows of pages for it, and Counts what
+	// it counts.
 	Pages() *StackPages
+	Counts() *StackCounts
 	// Insert puts a page on top that was in no memory.
 	Insert(page uint32)
 	// Use moves a page to the top and returns its place before that, 1 for the
-	// top; 0 for a page that is not there. It counts a major fault in memories of
-	// fewer pages than that.
+	// top; 0 for a page that is not there.
 	Use(page uint32) (distance uint32)
+	// UseAll is Use for pages, given with what is known of them, that are there, up to
+	// the first that is not; it returns how many.
+	UseAll(pages []uint32, known []*StackPage, distances []uint32) int
 	// Place returns the place of a page, 1 for the top; 0 for one that is not there.
 	Place(page uint32) uint32
 	// Remove takes a page out of all memories; the room it leaves is free in those
 	// that had it.
 	Remove(page uint32)
-	// Count adds n events in memories of from up to, but not including, to pages.
-	Count(what StackEvent, from, to uint32, n int64)
 }
 
 // StackPage is what is known of a page for a UseStack: half a cache line. Where the
@@ -108,40 +110,20 @@ func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 	}
 }
 
-// measureAll is use for references that needed no fault, where no page has more than
-// one entry: then a page that has a place on the stack is one of the group, the levels
-// of its entry are its own, and nothing else has to be looked at. Precondition: g.mu.
-func (g *memory) measureAll(s *Space, uses []queuedUse) {
-	for i := range uses {
-		u := use{mapping{s, uses[i].vpn}, uses[i].write, false}
-		pfn := uses[i].pfn
-		p := g.rows.peek(pfn)
-		if p == nil || p.Slot == 0 || pfn == g.fresh {
-			g.use(pfn, u)
-			continue
-		}
-		g.fresh = 0
-		d := g.stack.Use(pfn)
-		g.writeBack(p, d)
-		p.levels.raise(d)
-		g.weigh(p, &p.levels, u, d)
-		if u.write {
-			p.written, p.clean = 0, 0
-		}
-	}
-}
-
 // weigh counts what the use of an entry costs whose page was found at a distance.
 // Precondition: g.mu.
 func (g *memory) weigh(p *StackPage, e *levels, u use, d uint32) {
+	if d > 0 {
+		g.events.add(StackMajor, 0, d, 1)
+	}
 	need := e.used
 	if u.write && !p.shmem {
 		need = e.written
 	}
 	if u.faulted {
-		g.stack.Count(StackMinor, 0, d, -1)
+		g.events.add(StackMinor, 0, d, -1)
 	} else if need > d {
-		g.stack.Count(StackMinor, d, need, 1)
+		g.events.add(StackMinor, d, need, 1)
 	}
 	e.used = 0
 }
@@ -163,7 +145,7 @@ func (g *memory) raise(pfn uint32, p *StackPage, d uint32) {
 // it was dirty. Precondition: g.mu.
 func (g *memory) writeBack(p *StackPage, d uint32) {
 	if p.clean < d {
-		g.stack.Count(StackWriteBack, p.clean, d, 1)
+		g.events.add(StackWriteBack, p.clean, d, 1)
 		p.clean = d
 	}
 }

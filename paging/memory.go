@@ -29,10 +29,12 @@ type memory struct {
 	marks    accessedPolicy // immutable: the policy if it wants to know of uses without an entry, or nil
 	exact    bool           // immutable: the policy is told of every reference; those of the kernel never are
 	stack    UseStack       // immutable: of Config, or nil
-	batched  bool           // immutable: reclaim in batches, with read-ahead of files and swap
-	pages    pageRows       // mu: by frame number
-	rows     *StackPages    // mu: of stack, or nil
-	noLevels levels         // mu: of no meaning, see levelsOf
+	events   *StackCounts   // those of stack
+	measured measured
+	batched  bool        // immutable: reclaim in batches, with read-ahead of files and swap
+	pages    pageRows    // mu: by frame number
+	rows     *StackPages // mu: of stack, or nil
+	noLevels levels      // mu: of no meaning, see levelsOf
 	shared   map[uint32][]place
 	aside    []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh    uint32   // mu: page that came in last: the reference that brought it is no hit
@@ -98,7 +100,8 @@ func newMemory(m *Machine) (*memory, error) {
 	g.exact, g.batched, g.policy = how.exact || c.ReclaimExact && !how.batched, how.batched && c.Only == nil, unlimited{}
 	switch {
 	case c.Stack != nil:
-		g.exact, g.batched, g.policy, g.stack, g.rows = true, false, stackPolicy{c.Stack}, c.Stack, c.Stack.Pages()
+		g.exact, g.batched, g.policy, g.stack = true, false, stackPolicy{c.Stack}, c.Stack
+		g.rows, g.events = c.Stack.Pages(), c.Stack.Counts()
 	case g.limit > 0:
 		g.policy = how.make(g)
 		g.marks, _ = g.policy.(accessedPolicy)

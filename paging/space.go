@@ -207,6 +207,9 @@ func (k zapKind) takes(f *frame, e uint64) bool {
 	return true
 }
 
+// zapAhead is how many entries are looked at together before they are cleared.
+const zapAhead = 16
+
 // zap clears the entries of the pages [start, end) (mm/memory.c:
 // zap_pte_range). Mappings that still cover them stay. Each leaf table with
 // dirty pages of a file is flushed before its lock is dropped, so that nobody
@@ -232,6 +235,9 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 		}
 		dirty := false
 		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
+			if g.task.machine.memory != nil && vpn%zapAhead == 0 {
+				g.task.machine.memory.expect(tab.ptes, vpn)
+			}
 			e := tab.load(vpn)
 			if e == 0 {
 				continue

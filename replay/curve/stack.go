@@ -32,12 +32,9 @@ type stack struct {
 	deepest int      // the most there were
 	times   times
 
-	counts []sizeCounts // by size of memory: what is added from that size on
+	counts paging.StackCounts
+	loaded uint64 // of no meaning: has UseAll load
 }
-
-// sizeCounts are what is counted at one size of memory: a use counts several events
-// at its distance.
-type sizeCounts [paging.NumStackEvents]int64
 
 const (
 	blockShift = 9
@@ -47,7 +44,7 @@ const (
 )
 
 func newStack() *stack {
-	s := &stack{counts: make([]sizeCounts, 1024)}
+	s := &stack{}
 	s.resize(firstSlots)
 	return s
 }
@@ -62,13 +59,17 @@ func (s *stack) resize(slots int) {
 // Pages implements paging.UseStack.
 func (s *stack) Pages() *paging.StackPages { return &s.known }
 
+// Counts implements paging.UseStack.
+func (s *stack) Counts() *paging.StackCounts { return &s.counts }
+
 // Insert implements paging.UseStack.
 func (s *stack) Insert(page uint32) {
 	if len(s.holes) > 0 {
 		s.clear(s.popHole())
 	}
-	s.push(page)
-	s.times.first(&s.known.At(page).Last)
+	p := s.known.At(page)
+	s.push(page, p)
+	s.times.first(&p.Last)
 }
 
 // Use implements paging.UseStack.
@@ -77,14 +78,31 @@ func (s *stack) Use(page uint32) uint32 {
 	if p.Slot == 0 {
 		return 0
 	}
+	return s.again(page, p)
+}
+
+func (s *stack) again(page uint32, p *paging.StackPage) uint32 {
 	s.times.again(&p.Last)
-	d := uint32(1)
 	if slot := p.Slot - 1; slot != s.next-1 {
-		d = s.raise(page, p, slot)
+		return s.raise(page, p, slot)
 	}
-	s.counts[0][paging.StackMajor]++
-	s.counts[d][paging.StackMajor]--
-	return d
+	return 1
+}
+
+// UseAll implements paging.UseStack.
+func (s *stack) UseAll(pages []uint32, known []*paging.StackPage, distances []uint32) int {
+	loaded := uint64(0)
+	for _, p := range known { // none of these loads waits for another
+		loaded |= s.bits[p.Slot/64%uint32(len(s.bits))]
+	}
+	s.loaded = loaded
+	for i, p := range known {
+		if p.Slot == 0 {
+			return i
+		}
+		distances[i] = s.again(pages[i], p)
+	}
+	return len(known)
 }
 
 // raise moves a page that is not there already to the top and returns its place
@@ -107,7 +125,7 @@ func (s *stack) raise(page uint32, p *paging.StackPage, slot uint32) uint32 {
 	} else {
 		s.clear(slot)
 	}
-	s.push(page)
+	s.push(page, p)
 	return d
 }
 
@@ -136,29 +154,19 @@ func (s *stack) Remove(page uint32) {
 	}
 }
 
-// Count implements paging.UseStack.
-func (s *stack) Count(what paging.StackEvent, from, to uint32, n int64) {
-	s.counts[from][what] += n
-	if to != paging.AllMemories {
-		s.counts[to][what] -= n
-	}
-}
-
 // sums are how many events there were in memories of 0 to so many pages.
 func (s *stack) sums(what paging.StackEvent, pages int) []int64 {
 	out := make([]int64, pages+1)
 	sum := int64(0)
 	for i := range out {
-		if i < len(s.counts) {
-			sum += s.counts[i][what]
-		}
+		sum += s.counts.From(uint32(i), what)
 		out[i] = sum
 	}
 	return out
 }
 
 // push gives a page the next slot.
-func (s *stack) push(page uint32) {
+func (s *stack) push(page uint32, p *paging.StackPage) {
 	if int(s.next) == len(s.pages) {
 		s.compact()
 	}
@@ -169,16 +177,11 @@ func (s *stack) push(page uint32) {
 		}
 		s.open = 0
 	}
-	s.pages[slot], s.known.At(page).Slot = page, slot+1
+	s.pages[slot], p.Slot = page, slot+1
 	s.bits[slot/64] |= 1 << (slot % 64)
 	s.open++
 	s.alive++
-	if s.alive > s.deepest {
-		s.deepest = s.alive
-		if s.deepest+2 > len(s.counts) {
-			s.counts = append(s.counts, make([]sizeCounts, max(1024, len(s.counts)/4))...)
-		}
-	}
+	s.deepest = max(s.deepest, s.alive)
 }
 
 func (s *stack) clear(slot uint32) {
@@ -222,19 +225,24 @@ func (s *stack) compact() {
 	for _, h := range s.holes {
 		holes[h] = true
 	}
-	s.resize(slots)
+	if slots > len(pages) || 4*slots < len(pages) {
+		s.resize(slots)
+	} else { // in place: nothing moves up
+		clear(s.blocks)
+		s.next, s.open = 0, 0
+	}
 	s.holes = s.holes[:0]
 	s.alive = 0
+	var nobody paging.StackPage
 	for w, word := range row {
+		row[w] = 0
 		for ; word != 0; word &= word - 1 {
 			slot := uint32(w*64 + bits.TrailingZeros64(word))
-			at := s.next
-			s.push(0)
-			if holes[slot] {
-				s.pushHole(at)
+			if page := pages[slot]; len(holes) > 0 && holes[slot] {
+				s.pushHole(s.next)
+				s.push(0, &nobody)
 			} else {
-				s.pages[at] = pages[slot]
-				s.known.At(pages[slot]).Slot = at + 1
+				s.push(page, s.known.At(page))
 			}
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // eachDistance tells of how many uses found their page at a distance. It follows
 // from what uses counted as major faults: one for all memories smaller than that.
 func (s *stack) eachDistance(tell func(distance int, uses int64)) {
-	for d := range s.counts {
-		if n := s.counts[d][paging.StackMajor]; d > 0 && n < 0 {
+	for d := 1; d <= s.deepest; d++ {
+		if n := s.counts.From(uint32(d), paging.StackMajor); n < 0 {
 			tell(d, -n)
 		}
 	}

@@ -1,0 +1,125 @@
+package paging
+
+import "unsafe"
+
+// StackCounts are numbers of events at every size of memory. The zero value has none. It
+// is not safe for concurrent use.
+type StackCounts struct {
+	all  stackRow // what is added from size 0 on: most events are
+	rows chunked[stackRow]
+}
+
+// stackRow is what is added from a size of memory on, by event: half a cache line.
+type stackRow [4]int64
+
+func (c *StackCounts) at(size uint32) *stackRow {
+	if size == 0 {
+		return &c.all
+	}
+	return c.rows.at(size)
+}
+
+// add adds n events in memories of from up to, but not including, to pages.
+func (c *StackCounts) add(what StackEvent, from, to uint32, n int64) {
+	c.at(from)[what] += n
+	if to != AllMemories {
+		c.at(to)[what] -= n
+	}
+}
+
+// From is how many more events there are in memories of so many pages than in those of
+// one page less.
+func (c *StackCounts) From(size uint32, what StackEvent) int64 {
+	if size == 0 {
+		return c.all[what]
+	}
+	if r := c.rows.peek(size); r != nil {
+		return r[what]
+	}
+	return 0
+}
+
+// measured are the uses of a queue on their way through measureAll.
+type measured struct {
+	pages     [2 * window]uint32
+	known     [2 * window]*StackPage
+	distances [2 * window]uint32
+	rows      [2 * window]*stackRow
+	lines     [2 * window]*uint64 // to be loaded
+}
+
+// load has the processor begin to load the first n lines.
+func (m *measured) load(n int) {
+	prefetch((*[window]*uint64)(m.lines[:window]), min(n, window))
+	if n > window {
+		prefetch((*[window]*uint64)(m.lines[window:]), n-window)
+	}
+}
+
+// measureAll is use for references that needed no fault, where no page has more than
+// one entry: then a page that has a place on the stack is one of the group, the levels
+// of its entry are its own, and nothing else has to be looked at.
+//
+// It takes one step for all before the next one, so that the processor waits for
+// what many of them need at once. Precondition: g.mu.
+func (g *memory) measureAll(s *Space, uses []queuedUse) {
+	m := &g.measured
+	many := len(g.pages.chunks)<<chunkShift > manyPages
+	for len(uses) > 0 {
+		n := 0
+		for n < len(uses) && uses[n].pfn != g.fresh {
+			known := g.rows.peek(uses[n].pfn)
+			if known == nil {
+				break
+			}
+			m.pages[n], m.known[n], m.lines[n] = uses[n].pfn, known, &known.Last
+			n++
+		}
+		if many {
+			m.load(n)
+		}
+		if n = g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n]); n > 0 {
+			g.fresh = 0
+		}
+		for i, d := range m.distances[:n] {
+			row := g.events.rows.at(d)
+			m.rows[i], m.lines[i] = row, (*uint64)(unsafe.Pointer(row))
+		}
+		if many {
+			m.load(n)
+		}
+		for i := range n {
+			g.weighOne(m.known[i], uses[i].write, m.distances[i], m.rows[i])
+		}
+		if n < len(uses) {
+			g.use(uses[n].pfn, use{mapping{s, uses[n].vpn}, uses[n].write, false})
+			n++
+		}
+		uses = uses[n:]
+	}
+}
+
+// weighOne is measure for a page with one entry and a use without a fault. at is the row of
+// the distance.
+func (g *memory) weighOne(p *StackPage, write bool, d uint32, at *stackRow) {
+	c := g.events
+	c.all[StackMajor]++
+	at[StackMajor]--
+	if p.clean < d {
+		c.at(p.clean)[StackWriteBack]++
+		at[StackWriteBack]--
+		p.clean = d
+	}
+	p.levels.raise(d)
+	need := p.used
+	if write && !p.shmem {
+		need = p.written
+	}
+	if need > d {
+		c.add(StackMinor, d, need, 1)
+	}
+	p.used = 0
+	if write {
+		p.written, p.clean = 0, 0
+	}
+}
