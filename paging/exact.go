@@ -96,7 +96,7 @@ func (g *memory) ahead(uses []queuedUse) {
 // expect is ahead for the pages of the zapAhead entries of a table from that of vpn on.
 func (g *memory) expect(table []uint64, vpn uint64) {
 	at := vpn & uint64(len(table)-1)
-	g.mu.Lock()
+	g.mu.Mutex.Lock() // not counted: no kernel takes it to look ahead
 	defer g.mu.Unlock()
 	for i := range table[at : at+zapAhead] {
 		e := atomic.LoadUint64(&table[at+uint64(i)])

@@ -27,16 +27,17 @@ func (c *StackCounts) add(what StackEvent, from, to uint32, n int64) {
 	}
 }
 
-// From is how many more events there are in memories of so many pages than in those of
-// one page less.
-func (c *StackCounts) From(size uint32, what StackEvent) int64 {
-	if size == 0 {
-		return c.all[what]
+// From is how many more events of each kind there are in memories of so many pages than
+// in those of one page less.
+func (c *StackCounts) From(size uint32) (events [NumStackEvents]int64) {
+	row := &c.all
+	if size > 0 {
+		row = c.rows.peek(size)
 	}
-	if r := c.rows.peek(size); r != nil {
-		return r[what]
+	if row != nil {
+		copy(events[:], row[:])
 	}
-	return 0
+	return events
 }
 
 // measured are the uses of a queue on their way through measureAll.

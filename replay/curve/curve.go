@@ -1,7 +1,9 @@
 package curve
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay"
@@ -61,11 +63,17 @@ func Run(ctx context.Context, open func() (trace.Source, error), opts Options) (
 // leaves memory.
 func (s *stack) points(base *result.Faults) []result.CurvePoint {
 	most := max(s.deepest, leastPages)
-	minor, major, written := s.sums(paging.StackMinor, most), s.sums(paging.StackMajor, most), s.sums(paging.StackWriteBack, most)
 	out := make([]result.CurvePoint, 0, most)
-	for pages := leastPages; pages <= most; pages++ {
-		out = append(out, result.CurvePoint{Bytes: uint64(pages) * paging.PageSize, Minor: uint64(int64(base.Minor) + minor[pages]),
-			Major: uint64(int64(base.Major) + major[pages]), WriteBackBytes: uint64(written[pages]) * paging.PageSize})
+	var sum [paging.NumStackEvents]int64
+	for pages := range most + 1 {
+		for what, n := range s.counts.From(uint32(pages)) {
+			sum[what] += n
+		}
+		if pages < leastPages {
+			continue
+		}
+		out = append(out, result.CurvePoint{Bytes: uint64(pages) * paging.PageSize, Minor: uint64(int64(base.Minor) + sum[paging.StackMinor]),
+			Major: uint64(int64(base.Major) + sum[paging.StackMajor]), WriteBackBytes: uint64(sum[paging.StackWriteBack]) * paging.PageSize})
 	}
 	return out
 }
@@ -89,10 +97,8 @@ func thin(all []result.CurvePoint, n int, keep []result.CurvePoint) []result.Cur
 	if n <= 0 || len(all) <= n {
 		return all
 	}
-	kept := map[uint64]bool{all[0].Bytes: true, all[len(all)-1].Bytes: true}
-	for _, k := range keep {
-		kept[k.Bytes] = true
-	}
+	kept := []result.CurvePoint{all[0], all[len(all)-1]}
+	kept = append(kept, keep...)
 	high := float64(max(1, all[0].Major-all[len(all)-1].Major))
 	length := 0.0
 	step := func(i int) float64 {
@@ -104,15 +110,10 @@ func thin(all []result.CurvePoint, n int, keep []result.CurvePoint) []result.Cur
 	each, sum := length/float64(max(1, n-len(kept))), 0.0
 	for i := 1; i < len(all)-1; i++ {
 		if sum += step(i); sum >= each {
-			kept[all[i].Bytes] = true
+			kept = append(kept, all[i])
 			sum = 0
 		}
 	}
-	out := make([]result.CurvePoint, 0, n)
-	for _, p := range all {
-		if kept[p.Bytes] {
-			out = append(out, p)
-		}
-	}
-	return out
+	slices.SortFunc(kept, func(a, b result.CurvePoint) int { return cmp.Compare(a.Bytes, b.Bytes) })
+	return slices.CompactFunc(kept, func(a, b result.CurvePoint) bool { return a.Bytes == b.Bytes })
 }

@@ -1,7 +1,9 @@
 package curve
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/vmtrace/vmtrace/paging"
 	"github.com/vmtrace/vmtrace/replay/result"
@@ -25,22 +27,16 @@ func (p *plan) curve() *result.Curve {
 	c := &result.Curve{Schema: result.Schema, Trace: first.Trace, Config: first.Config, Timing: first.Timing}
 	c.Config.TLB = p.opts.Replay.Model.TLB.String()
 	var all [][]result.CurvePoint
-	most, sum := 0, 0
+	sum := 0
 	for _, s := range p.samples {
 		points := s.stack.points(&s.run.Totals.Faults)
 		all = append(all, points)
-		most, sum = max(most, len(points)), sum+s.stack.deepest
+		sum += s.stack.deepest
 		c.Timing.Seconds = max(c.Timing.Seconds, s.run.Timing.Seconds)
 	}
 	c.FootprintBytes = uint64(math.Round(float64(sum)/float64(len(all))/p.rate)) * paging.PageSize
-	each := make([]result.CurvePoint, len(all))
-	for i := range most {
-		for k, points := range all {
-			each[k] = points[min(i, len(points)-1)]
-		}
-		point := p.estimate(each)
-		point.Bytes = p.bytes(uint64(i) + leastPages)
-		c.Points = append(c.Points, point)
+	if c.Points = all[0]; p.sampled() {
+		c.Points = p.estimates(all)
 	}
 	c.Reuse, c.WorkingSet = p.reuse(), p.workingSet()
 	if p.sampled() {
@@ -48,6 +44,20 @@ func (p *plan) curve() *result.Curve {
 	}
 	c.Warnings = p.warnings()
 	return c
+}
+
+// estimates are the curve, from those of the samples.
+func (p *plan) estimates(all [][]result.CurvePoint) []result.CurvePoint {
+	longest := slices.MaxFunc(all, func(a, b []result.CurvePoint) int { return cmp.Compare(len(a), len(b)) })
+	each, out := make([]result.CurvePoint, len(all)), make([]result.CurvePoint, len(longest))
+	for i := range out {
+		for k, points := range all {
+			each[k] = points[min(i, len(points)-1)]
+		}
+		out[i] = p.estimate(each)
+		out[i].Bytes = p.bytes(uint64(i) + leastPages)
+	}
+	return out
 }
 
 // sample describes the samples.

@@ -154,17 +154,6 @@ func (s *stack) Remove(page uint32) {
 	}
 }
 
-// sums are how many events there were in memories of 0 to so many pages.
-func (s *stack) sums(what paging.StackEvent, pages int) []int64 {
-	out := make([]int64, pages+1)
-	sum := int64(0)
-	for i := range out {
-		sum += s.counts.From(uint32(i), what)
-		out[i] = sum
-	}
-	return out
-}
-
 // push gives a page the next slot.
 func (s *stack) push(page uint32, p *paging.StackPage) {
 	if int(s.next) == len(s.pages) {

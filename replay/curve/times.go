@@ -11,7 +11,7 @@ import (
 // from what uses counted as major faults: one for all memories smaller than that.
 func (s *stack) eachDistance(tell func(distance int, uses int64)) {
 	for d := 1; d <= s.deepest; d++ {
-		if n := s.counts.From(uint32(d), paging.StackMajor); n < 0 {
+		if n := s.counts.From(uint32(d))[paging.StackMajor]; n < 0 {
 			tell(d, -n)
 		}
 	}
