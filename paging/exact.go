@@ -76,10 +76,12 @@ func (t *Task) tell() {
 // known of them; what is known of fewer is in the caches of the processor.
 const manyPages = 1 << 14
 
+func (g *memory) many() bool { return len(g.pages.chunks)<<chunkShift > manyPages }
+
 // ahead loads what is known of pages, so that the processor waits for all of them at
 // once. Precondition: g.mu.
 func (g *memory) ahead(uses []queuedUse) {
-	if len(g.pages.chunks)<<chunkShift <= manyPages {
+	if !g.many() {
 		return
 	}
 	for i := range uses {

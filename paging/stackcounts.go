@@ -61,43 +61,63 @@ func (m *measured) load(n int) {
 // one entry: then a page that has a place on the stack is one of the group, the levels
 // of its entry are its own, and nothing else has to be looked at.
 //
-// It takes one step for all before the next one, so that the processor waits for
-// what many of them need at once. Precondition: g.mu.
+// Precondition: g.mu.
 func (g *memory) measureAll(s *Space, uses []queuedUse) {
-	m := &g.measured
-	many := len(g.pages.chunks)<<chunkShift > manyPages
+	each := g.measureEach
+	if g.many() {
+		each = g.measureTogether
+	}
 	for len(uses) > 0 {
-		n := 0
-		for n < len(uses) && uses[n].pfn != g.fresh {
-			known := g.rows.peek(uses[n].pfn)
-			if known == nil {
-				break
-			}
-			m.pages[n], m.known[n], m.lines[n] = uses[n].pfn, known, &known.Last
-			n++
-		}
-		if many {
-			m.load(n)
-		}
-		if n = g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n]); n > 0 {
-			g.fresh = 0
-		}
-		for i, d := range m.distances[:n] {
-			row := g.events.rows.at(d)
-			m.rows[i], m.lines[i] = row, (*uint64)(unsafe.Pointer(row))
-		}
-		if many {
-			m.load(n)
-		}
-		for i := range n {
-			g.weighOne(m.known[i], uses[i].write, m.distances[i], m.rows[i])
-		}
+		n := each(uses)
 		if n < len(uses) {
 			g.use(uses[n].pfn, use{mapping{s, uses[n].vpn}, uses[n].write, false})
 			n++
 		}
 		uses = uses[n:]
 	}
+}
+
+// measureEach measures uses one after the other up to the first that is not that
+// simple, and returns how many.
+func (g *memory) measureEach(uses []queuedUse) int {
+	for i := range uses {
+		u := &uses[i]
+		p := g.rows.peek(u.pfn)
+		if p == nil || p.Slot == 0 || u.pfn == g.fresh {
+			return i
+		}
+		g.fresh = 0
+		d := g.stack.Use(u.pfn)
+		g.weighOne(p, u.write, d, g.events.rows.at(d))
+	}
+	return len(uses)
+}
+
+// measureTogether is measureEach, a step for all before the next one, so that the
+// processor waits for what many of them need at once.
+func (g *memory) measureTogether(uses []queuedUse) int {
+	m, n := &g.measured, 0
+	for n < len(uses) && uses[n].pfn != g.fresh {
+		known := g.rows.peek(uses[n].pfn)
+		if known == nil {
+			break
+		}
+		m.pages[n], m.known[n], m.lines[n] = uses[n].pfn, known, &known.Last
+		n++
+	}
+	m.load(n)
+	if n = g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n]); n > 0 {
+		g.fresh = 0
+	}
+	for i, d := range m.distances[:n] {
+		row := g.events.rows.at(d)
+		m.rows[i], m.lines[i] = row, (*uint64)(unsafe.Pointer(row))
+	}
+	m.load(n)
+	for i := range n {
+		g.weighOne(m.known[i], uses[i].write, m.distances[i], m.rows[i])
+	}
+	return n
 }
 
 // weighOne is measure for a page with one entry and a use without a fault. at is the row of

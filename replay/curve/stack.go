@@ -93,7 +93,7 @@ func (s *stack) again(page uint32, p *paging.StackPage) uint32 {
 func (s *stack) UseAll(pages []uint32, known []*paging.StackPage, distances []uint32) int {
 	loaded := uint64(0)
 	for _, p := range known { // none of these loads waits for another
-		loaded |= s.bits[p.Slot/64%uint32(len(s.bits))]
+		loaded |= s.bits[p.Slot/64&uint32(len(s.bits)-1)] // the slot is one more: hardly ever in another word
 	}
 	s.loaded = loaded
 	for i, p := range known {
