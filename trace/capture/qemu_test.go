@@ -221,6 +221,26 @@ func TestQEMUUnusualPrograms(t *testing.T) {
 	}
 }
 
+// A program that gives up rights and runs another one with what is left of them, which
+// is nothing after the exec: that one runs natively, and the trace says so.
+func TestQEMUDropsRightsBeforeExec(t *testing.T) {
+	needQEMU(t)
+	if os.Getuid() != 0 {
+		return // there is nothing to give up
+	}
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		t.Fatal("setpriv: apt-get install util-linux")
+	}
+	rec := record(t, qemu, Options{}, setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "true")
+	if rec.res.ExitCode != 0 {
+		t.Errorf("exit status %d", rec.res.ExitCode)
+	}
+	if got := strings.Join(rec.res.Warnings, "\n"); !strings.Contains(got, "which the qemu recorder could not follow") {
+		t.Errorf("warnings %q, want one of a program that ran natively", got)
+	}
+}
+
 func TestQEMUChangesDirectory(t *testing.T) {
 	needQEMU(t)
 	inAnotherDirectory(t, qemu)

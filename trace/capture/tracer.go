@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -191,8 +192,15 @@ func (t *tracer) kill() {
 	}
 }
 
-// programOf is the file that a process runs, "" when it cannot be told.
+// programOf is the file that a process runs, of another user's only its name.
 func programOf(pid int) string {
-	exe, _ := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "exe"))
-	return exe
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	if err == nil {
+		return exe
+	}
+	if comm, err := os.ReadFile(filepath.Join(dir, "comm")); err == nil {
+		return strings.TrimSpace(string(comm))
+	}
+	return "a program that is gone"
 }

@@ -85,6 +85,21 @@ static int script(char *line, char **interpreter, char **arg)
 }
 
 /*
+ * reachable says whether the memory can be opened after an exec too. Another user than
+ * root loses all capabilities there (capabilities(7)), such as those that setpriv
+ * keeps until then.
+ */
+static int reachable(const char *memory)
+{
+	struct stat st;
+	int fd = open(memory, O_RDWR | O_CLOEXEC);
+	int fine = fd >= 0 && fstat(fd, &st) == 0 && (geteuid() == 0 || geteuid() == st.st_uid);
+	if (fd >= 0)
+		close(fd);
+	return fine;
+}
+
+/*
  * follow makes the call of execve of a program of an ABI, if it can; else it
  * returns. What a machine of that ABI cannot run fails as it does there.
  */
@@ -123,9 +138,7 @@ static void follow(int from, uint64_t path, uint64_t args, uint64_t envs)
 	}
 	if ((abi == 3) != (from == 3))
 		abi = 0;
-	int reach = abi ? open(shared->path, O_RDWR | O_CLOEXEC) : -1; /* not after giving up rights */
-	if (reach >= 0) {
-		close(reach);
+	if (abi && reachable(shared->path)) { /* not after giving up rights */
 		snprintf(base32, sizeof(base32), "%#llx", BASE32);
 		snprintf(option, sizeof(option), "%s,memory=%s,abi=%d,words=%d", shared->plugin, shared->path, abi, abi == 2 ? 32 : 64);
 		char *own[OWN_ARGS] = {shared->emulator[abi], "-s", shared->stack, "-plugin", option, "-0", name, "-B", base32, file};
