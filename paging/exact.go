@@ -100,6 +100,9 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 	at := vpn & uint64(len(table)-1)
 	g.mu.Mutex.Lock() // not counted: no kernel takes it to look ahead
 	defer g.mu.Unlock()
+	if !g.many() {
+		return
+	}
 	for i := range table[at : at+zapAhead] {
 		e := atomic.LoadUint64(&table[at+uint64(i)])
 		if e == 0 || isFileEntry(e) {

@@ -37,9 +37,8 @@ type UseStack interface {
 	// Use moves a page to the top and returns its place before that, 1 for the
 	// top; 0 for a page that is not there.
 	Use(page uint32) (distance uint32)
-	// UseAll is Use for pages, given with what is known of them, that are there, up to
-	// the first that is not; it returns how many.
-	UseAll(pages []uint32, known []*StackPage, distances []uint32) int
+	// UseAll is Use for pages, given with what is known of them.
+	UseAll(pages []uint32, known []*StackPage, distances []uint32)
 	// Place returns the place of a page, 1 for the top; 0 for one that is not there.
 	Place(page uint32) uint32
 	// Remove takes a page out of all memories; the room it leaves is free in those

@@ -47,6 +47,7 @@ type measured struct {
 	distances [2 * window]uint32
 	rows      [2 * window]*stackRow
 	lines     [2 * window]*uint64 // to be loaded
+	nobody    StackPage           // of pages of which nothing is known
 }
 
 // load has the processor begin to load the first n lines.
@@ -63,61 +64,58 @@ func (m *measured) load(n int) {
 //
 // Precondition: g.mu.
 func (g *memory) measureAll(s *Space, uses []queuedUse) {
-	each := g.measureEach
+	if uses[0].pfn == g.fresh { // its first use brought it
+		g.simple(s, &uses[0])
+		uses = uses[1:]
+	}
+	g.fresh = 0
 	if g.many() {
-		each = g.measureTogether
+		g.measureTogether(s, uses)
+		return
 	}
-	for len(uses) > 0 {
-		n := each(uses)
-		if n < len(uses) {
-			g.use(uses[n].pfn, use{mapping{s, uses[n].vpn}, uses[n].write, false})
-			n++
-		}
-		uses = uses[n:]
-	}
-}
-
-// measureEach measures uses one after the other up to the first that is not that
-// simple, and returns how many.
-func (g *memory) measureEach(uses []queuedUse) int {
 	for i := range uses {
 		u := &uses[i]
-		p := g.rows.peek(u.pfn)
-		if p == nil || p.Slot == 0 || u.pfn == g.fresh {
-			return i
+		if p := g.rows.peek(u.pfn); p == nil || p.Slot == 0 {
+			g.simple(s, u)
+		} else {
+			d := g.stack.Use(u.pfn)
+			g.weighOne(p, u.write, d, g.events.rows.at(d))
 		}
-		g.fresh = 0
-		d := g.stack.Use(u.pfn)
-		g.weighOne(p, u.write, d, g.events.rows.at(d))
 	}
-	return len(uses)
 }
 
-// measureTogether is measureEach, a step for all before the next one, so that the
-// processor waits for what many of them need at once.
-func (g *memory) measureTogether(uses []queuedUse) int {
-	m, n := &g.measured, 0
-	for n < len(uses) && uses[n].pfn != g.fresh {
-		known := g.rows.peek(uses[n].pfn)
+// simple is use for one in a queue.
+func (g *memory) simple(s *Space, u *queuedUse) {
+	g.use(u.pfn, use{mapping{s, u.vpn}, u.write, false})
+}
+
+// measureTogether takes a step for all uses before the next one, so that the
+// processor waits for what many of them need at once. Those of pages that are not on
+// the stack change nothing there: their turn is last.
+func (g *memory) measureTogether(s *Space, uses []queuedUse) {
+	m, n := &g.measured, len(uses)
+	for i := range uses {
+		pfn := uses[i].pfn
+		known := g.rows.peek(pfn)
 		if known == nil {
-			break
+			known = &m.nobody
 		}
-		m.pages[n], m.known[n], m.lines[n] = uses[n].pfn, known, &known.Last
-		n++
+		m.pages[i], m.known[i], m.lines[i] = pfn, known, &known.Last
 	}
 	m.load(n)
-	if n = g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n]); n > 0 {
-		g.fresh = 0
-	}
+	g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n])
 	for i, d := range m.distances[:n] {
-		row := g.events.rows.at(d)
+		row := g.events.at(d)
 		m.rows[i], m.lines[i] = row, (*uint64)(unsafe.Pointer(row))
 	}
 	m.load(n)
-	for i := range n {
-		g.weighOne(m.known[i], uses[i].write, m.distances[i], m.rows[i])
+	for i, d := range m.distances[:n] {
+		if d > 0 {
+			g.weighOne(m.known[i], uses[i].write, d, m.rows[i])
+		} else {
+			g.simple(s, &uses[i])
+		}
 	}
-	return n
 }
 
 // weighOne is measure for a page with one entry and a use without a fault. at is the row of

@@ -90,19 +90,18 @@ func (s *stack) again(page uint32, p *paging.StackPage) uint32 {
 }
 
 // UseAll implements paging.UseStack.
-func (s *stack) UseAll(pages []uint32, known []*paging.StackPage, distances []uint32) int {
+func (s *stack) UseAll(pages []uint32, known []*paging.StackPage, distances []uint32) {
 	loaded := uint64(0)
 	for _, p := range known { // none of these loads waits for another
 		loaded |= s.bits[p.Slot/64&uint32(len(s.bits)-1)] // the slot is one more: hardly ever in another word
 	}
 	s.loaded = loaded
 	for i, p := range known {
-		if p.Slot == 0 {
-			return i
+		distances[i] = 0
+		if p.Slot != 0 {
+			distances[i] = s.again(pages[i], p)
 		}
-		distances[i] = s.again(pages[i], p)
 	}
-	return len(known)
 }
 
 // raise moves a page that is not there already to the top and returns its place
