@@ -47,8 +47,9 @@ func findEmulator(abi trace.ABI) (*emulator, error) {
 		return nil, fmt.Errorf("%s --version: %w", path, err)
 	}
 	q := &emulator{path: path, api: 1}
-	if _, after, ok := strings.Cut(string(out), "version "); ok {
-		q.version, _, _ = strings.Cut(strings.TrimSpace(after), " ")
+	_, after, _ := strings.Cut(string(out), "version ")
+	if words := strings.Fields(after); len(words) > 0 {
+		q.version = words[0]
 	}
 	var major, minor int
 	if n, _ := fmt.Sscanf(q.version, "%d.%d", &major, &minor); n == 2 {

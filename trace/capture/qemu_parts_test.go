@@ -90,7 +90,7 @@ func TestEmulatorVersions(t *testing.T) {
 		{"7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)", "-g -plugin", 1}, {"8.2.0", "-plugin", 1}, {"9.0.0", "-plugin", 2}, {"10.0.2 (Debian)", "-plugin", 2}, {"10.0.2", "-g", 0},
 	} {
 		dir := t.TempDir()
-		script := fmt.Sprintf("#!/bin/sh\ntest $1 = -h && echo '%s' || echo 'qemu-x86_64 version %s'\n", c.options, c.version)
+		script := fmt.Sprintf("#!/bin/sh\ntest $1 = -h && echo '%s' || printf '%%s\n' 'qemu-x86_64 version %s' 'Copyright (c)'\n", c.options, c.version)
 		if err := os.WriteFile(filepath.Join(dir, "qemu-x86_64"), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
