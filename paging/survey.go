@@ -23,7 +23,7 @@ import (
 
 // surveyor follows the strands of one CPU.
 type surveyor struct {
-	epoch   uint64 // of the survey, see surveyMark
+	epoch   uint64 // of the survey, see touch
 	list    uint64 // number of the CPU's list
 	task    *Task
 	space   uint64 // number of the space of task, in spaces
