@@ -107,6 +107,9 @@ func (tab *table) holdsAll(base, start, end uint64) bool {
 func (s *Space) split(t *Task, tab *table, base uint64) {
 	tab.mustLock()
 	e := atomic.SwapUint64(&tab.huge, 0)
+	if invariants && e == 0 {
+		broken("there is no huge page at %#x to be split", base)
+	}
 	s.flushPages(t, FlushSplit, base, base+tab.pages())
 	t.stats.huge.SplitPMD++
 	s.huge.Add(-1)
@@ -140,7 +143,9 @@ func (s *Space) splitAt(t *Task, addr uint64) {
 		return
 	}
 	tab.lock(t)
-	s.split(t, tab, vpn&^(tab.pages()-1))
+	if tab.large() != 0 { // a fault, which does not wait for s.mu, may have split it (writeHuge)
+		s.split(t, tab, vpn&^(tab.pages()-1))
+	}
 	tab.unlock(t)
 }
 

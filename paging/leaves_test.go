@@ -1,6 +1,9 @@
 package paging
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Leaves and turns that no other test takes, each with the function of Linux 6.1 it
 // follows.
@@ -266,5 +269,38 @@ func TestCollapseShared(t *testing.T) {
 		check(t, m)
 		child.ExitGroup()
 		check(t, m)
+	}
+}
+
+// A huge page that a mapping is about to begin inside of is split once, also when a
+// fault, which does not wait for the mmap lock, does so after it was seen and before
+// its table is locked.
+func TestSplitAtAgain(t *testing.T) {
+	m, tk := hugeMachine(t, func(c *Config) { c.THP = THPAlways })
+	const base = 1 << 30
+	if _, errno := tk.Mmap(MmapArgs{Addr: base, Len: 2 << 20, Prot: ProtRead | ProtWrite, Flags: MapPrivate | MapAnonymous | MapFixed}); errno != 0 {
+		t.Fatal(errno)
+	}
+	tk.Access(base, Write)
+	tab := tk.space.table.find(base >> pageShift)
+	if tab.large() == 0 {
+		t.Fatal("no huge page")
+	}
+	other := tk.Clone(2, 1)
+	tab.lock(tk)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tk.space.splitAt(other, base+1<<pageShift)
+	}()
+	time.Sleep(10 * time.Millisecond) // it has seen the huge page, and waits
+	tk.space.split(tk, tab, base>>pageShift)
+	tab.unlock(tk)
+	<-done
+	if err := m.Check(); err != nil {
+		t.Error(err)
+	}
+	if n := m.Stats().Huge.SplitPMD; n != 1 {
+		t.Errorf("split %d times", n)
 	}
 }
