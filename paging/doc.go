@@ -56,8 +56,8 @@
 //     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
 //     or memory of a whole machine, with watermarks and kswapd (kswapd.go);
 //     write-back of dirty pages of files by age (flusher.go);
-//     faults at every size of memory at once (levels.go, stackcounts.go), and a machine of a sample
-//     of the pages (only.go).
+//     faults at every size of memory at once (levels.go, measure.go), and a machine of
+//     a sample of the pages (only.go).
 //   - Mappings of the kernel's own (kernelmap.go): kmap and kmap_local of high
 //     memory, thread stacks in vmalloc areas with their lazy flush.
 //   - For each CPU a TLB of two levels with entries of their own for large pages,

@@ -108,17 +108,21 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 		if e == 0 || isFileEntry(e) {
 			continue
 		}
-		pfn := ptePFN(e)
-		if p := g.pages.peek(pfn); p != nil {
-			prefetchWord(&p.slot)
-			prefetchWord((*uint32)(&g.m.frames.at(pfn).kind))
-		}
+		g.load(ptePFN(e))
 		if g.stack == nil {
 			continue
 		}
-		if p := g.rows.peek(pfn); p != nil {
+		if p := g.rows.peek(ptePFN(e)); p != nil {
 			prefetchWord(&p.Slot)
 		}
+	}
+}
+
+// load has what is known of a page and its frame loaded. Precondition: g.mu.
+func (g *memory) load(pfn uint32) {
+	if p := g.pages.peek(pfn); p != nil {
+		prefetchWord(&p.slot)
+		prefetchWord((*uint32)(&g.m.frames.at(pfn).kind))
 	}
 }
 

@@ -277,10 +277,7 @@ func TestCollapseShared(t *testing.T) {
 // its table is locked.
 func TestSplitAtAgain(t *testing.T) {
 	m, tk := hugeMachine(t, func(c *Config) { c.THP = THPAlways })
-	const base = 1 << 30
-	if _, errno := tk.Mmap(MmapArgs{Addr: base, Len: 2 << 20, Prot: ProtRead | ProtWrite, Flags: MapPrivate | MapAnonymous | MapFixed}); errno != 0 {
-		t.Fatal(errno)
-	}
+	base := tk.pages(t, kernelH, MmapArgs{Addr: 1 << 32, Prot: rw, Flags: anon | MapFixed})
 	tk.Access(base, Write)
 	tab := tk.space.table.find(base >> pageShift)
 	if tab.large() == 0 {
@@ -297,9 +294,7 @@ func TestSplitAtAgain(t *testing.T) {
 	tk.space.split(tk, tab, base>>pageShift)
 	tab.unlock(tk)
 	<-done
-	if err := m.Check(); err != nil {
-		t.Error(err)
-	}
+	check(t, m)
 	if n := m.Stats().Huge.SplitPMD; n != 1 {
 		t.Errorf("split %d times", n)
 	}

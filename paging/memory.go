@@ -29,12 +29,12 @@ type memory struct {
 	marks    accessedPolicy // immutable: the policy if it wants to know of uses without an entry, or nil
 	exact    bool           // immutable: the policy is told of every reference; those of the kernel never are
 	stack    UseStack       // immutable: of Config, or nil
-	events   *StackCounts   // those of stack
-	measured measured
-	batched  bool        // immutable: reclaim in batches, with read-ahead of files and swap
-	pages    pageRows    // mu: by frame number
-	rows     *StackPages // mu: of stack, or nil
-	noLevels levels      // mu: of no meaning, see levelsOf
+	events   *StackCounts   // mu: of stack, or nil
+	measured measured       // mu: room for measureTogether
+	batched  bool           // immutable: reclaim in batches, with read-ahead of files and swap
+	pages    pageRows       // mu: by frame number
+	rows     *StackPages    // mu: of stack, or nil
+	noLevels levels         // mu: of no meaning, see levelsOf
 	shared   map[uint32][]place
 	aside    []uint32 // mu: pages that could not leave: locked, or there was no slot
 	fresh    uint32   // mu: page that came in last: the reference that brought it is no hit

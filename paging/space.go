@@ -235,8 +235,8 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 		}
 		dirty := false
 		for vpn := max(base, start); vpn < min(base+tab.pages(), end); vpn++ {
-			if g.task.machine.memory != nil && vpn%zapAhead == 0 {
-				g.task.machine.memory.expect(tab.ptes, vpn)
+			if m := s.machine.memory; m != nil && vpn%zapAhead == 0 {
+				m.expect(tab.ptes, vpn)
 			}
 			e := tab.load(vpn)
 			if e == 0 {

@@ -208,7 +208,8 @@ func (s *surveyor) own(tab *table) bool {
 // which none is 0.
 const spaceBits = wordVPNAt
 
-// ref follows the accesses of a reference (Task.perform). false: it is not for now.
+// ref follows the accesses of a reference (Task.perform). false: it has to be performed
+// in turn.
 func (s *surveyor) ref(r Ref) bool {
 	vpn, first := r.vpn(), r.first()
 	key := uint64(r)>>spaceBits<<spaceBits | s.space
@@ -231,7 +232,7 @@ func (s *surveyor) gate(r Ref) bool {
 	return m.gateAllows(vpn, first) && (r&refWrite == 0 || m.gateAllows(vpn, Write)) && (r&refExec == 0 || m.gateAllows(vpn, Exec))
 }
 
-// come puts the entry of a page into the overlay, nil if it is not for now.
+// come puts the entry of a page into the overlay, nil if another list changes its table.
 func (s *surveyor) come(key, vpn uint64) *overlaySlot {
 	tab := s.task.leaf(vpn)
 	if tab == nil {

@@ -210,8 +210,7 @@ func (t *Task) expectFaults(entries []*uint64) int {
 			continue
 		}
 		if pfn := swapPFN(atomic.LoadUint64(p)); pfn != 0 {
-			prefetchWord(&g.info(pfn).slot)
-			prefetchWord((*uint32)(&t.machine.frames.at(pfn).kind))
+			g.load(pfn)
 		}
 	}
 	return len(entries)

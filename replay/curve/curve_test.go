@@ -52,6 +52,17 @@ func holds(t *testing.T, open func() trace.Source, sizes func(footprint uint64) 
 	}
 }
 
+// opens opens a file anew at each call.
+func opens(t *testing.T, file string) func() trace.Source {
+	return func() trace.Source {
+		src, err := trace.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return src
+	}
+}
+
 // TestBundled: on every bundled trace.
 func TestBundled(t *testing.T) {
 	files, err := filepath.Glob("../../traces/*.vmt")
@@ -61,13 +72,7 @@ func TestBundled(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			holds(t, func() trace.Source {
-				src, err := trace.Open(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return src
-			}, func(footprint uint64) []uint64 {
+			holds(t, opens(t, file), func(footprint uint64) []uint64 {
 				return []uint64{4, 16, footprint / 8, footprint / 3, footprint / 2, footprint - 1, footprint}
 			})
 		})
@@ -83,13 +88,7 @@ func TestRandom(t *testing.T) {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		holds(t, func() trace.Source {
-			src, err := trace.Open(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return src
-		}, func(footprint uint64) []uint64 {
+		holds(t, opens(t, name), func(footprint uint64) []uint64 {
 			var sizes []uint64
 			for pages := uint64(leastPages); pages <= footprint; pages++ {
 				sizes = append(sizes, pages)

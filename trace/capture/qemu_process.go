@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -353,8 +354,9 @@ func (r *qemuRecorder) execed(pid, caller uint32) {
 	}
 	p.native = true
 	r.event(trace.NewProcess(pid, trace.Process{Op: trace.OpExec, Child: pid, Tid: pid, Text: exe}))
-	r.event(trace.NewLost(pid, 1, fmt.Sprintf("process %d runs %s natively: its accesses are not recorded", pid, exe)))
-	r.warn("process %d ran %s, which the qemu recorder could not follow: its accesses are not in the trace", pid, exe)
+	name := cmp.Or(exe, "a program that is gone")
+	r.event(trace.NewLost(pid, 1, fmt.Sprintf("process %d runs %s natively: its accesses are not recorded", pid, name)))
+	r.warn("process %d ran %s, which the qemu recorder could not follow: its accesses are not in the trace", pid, name)
 }
 
 // release lets the thread go on that waits for the process since vfork.

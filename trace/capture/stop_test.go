@@ -149,6 +149,9 @@ func TestKilledRecorder(t *testing.T) {
 				t.Fatalf("%s: the program did not start: %v", tool.Name, err)
 			}
 			shell := strings.TrimSpace(string(line[:n]))
+			for end := time.Now().Add(10 * time.Second); len(descendants(cmd.Process.Pid)) < 2 && time.Now().Before(end); {
+				time.Sleep(time.Millisecond) // on a busy machine the shell takes a while to its first child
+			}
 			time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
 			group := descendants(cmd.Process.Pid)
 			cmd.Process.Kill()

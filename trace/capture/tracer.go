@@ -192,15 +192,14 @@ func (t *tracer) kill() {
 	}
 }
 
-// programOf is the file that a process runs, of another user's only its name.
+// programOf is the file that a process runs, of another user's only its name; "" for a
+// process that is gone.
 func programOf(pid int) string {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	exe, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err == nil {
 		return exe
 	}
-	if comm, err := os.ReadFile(filepath.Join(dir, "comm")); err == nil {
-		return strings.TrimSpace(string(comm))
-	}
-	return "a program that is gone"
+	comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
+	return strings.TrimSpace(string(comm))
 }

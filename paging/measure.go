@@ -1,0 +1,88 @@
+package paging
+
+import "unsafe"
+
+// measured are the uses of a queue on their way through measureAll.
+type measured struct {
+	pages     [2 * window]uint32
+	known     [2 * window]*StackPage
+	distances [2 * window]uint32
+	lines     [2 * window]*uint64 // to be loaded
+	nobody    StackPage           // of pages of which nothing is known
+}
+
+// load has the processor begin to load the first n lines.
+func (m *measured) load(n int) {
+	prefetch((*[window]*uint64)(m.lines[:window]), min(n, window))
+	if n > window {
+		prefetch((*[window]*uint64)(m.lines[window:]), n-window)
+	}
+}
+
+// measureAll is use for references that needed no fault, where no page has more than
+// one entry: then a page that has a place on the stack is one of the group, the levels
+// of its entry are its own, and nothing else has to be looked at.
+// Precondition: g.mu.
+func (g *memory) measureAll(s *Space, uses []queuedUse) {
+	if uses[0].pfn == g.fresh { // its first use brought it
+		g.simple(s, &uses[0])
+		uses = uses[1:]
+	}
+	g.fresh = 0
+	if g.many() {
+		g.measureTogether(s, uses)
+		return
+	}
+	for i := range uses {
+		u := &uses[i]
+		if p := g.rows.peek(u.pfn); p == nil || p.Slot == 0 {
+			g.simple(s, u)
+		} else {
+			d := g.stack.Use(u.pfn)
+			g.measureOne(p, u.write, d)
+		}
+	}
+}
+
+// simple is use for one in a queue.
+func (g *memory) simple(s *Space, u *queuedUse) {
+	g.use(u.pfn, use{mapping{s, u.vpn}, u.write, false})
+}
+
+// measureTogether takes a step for all uses before the next one, so that the
+// processor waits for what many of them need at once. Those of pages that are not on
+// the stack change nothing there: their turn is last.
+func (g *memory) measureTogether(s *Space, uses []queuedUse) {
+	m, n := &g.measured, len(uses)
+	for i := range uses {
+		pfn := uses[i].pfn
+		known := g.rows.peek(pfn)
+		if known == nil {
+			known = &m.nobody
+		}
+		m.pages[i], m.known[i], m.lines[i] = pfn, known, &known.Last
+	}
+	m.load(n)
+	g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n])
+	for i, d := range m.distances[:n] {
+		m.lines[i] = (*uint64)(unsafe.Pointer(g.events.at(d)))
+	}
+	m.load(n)
+	for i, d := range m.distances[:n] {
+		if d > 0 {
+			g.measureOne(m.known[i], uses[i].write, d)
+		} else {
+			g.simple(s, &uses[i])
+		}
+	}
+}
+
+// measureOne is measure for a page with one entry and a use without a fault.
+func (g *memory) measureOne(p *StackPage, write bool, d uint32) {
+	g.writeBack(p, d)
+	p.levels.raise(d)
+	g.weigh(p, &p.levels, use{write: write}, d)
+	if write {
+		p.written, p.clean = 0, 0
+	}
+}
