@@ -34,10 +34,10 @@ type UseStack interface {
 	Counts() *StackCounts
 	// Insert puts a page on top that was in no memory.
 	Insert(page uint32)
-	// Use moves a page to the top and returns its place before that, 1 for the
-	// top; 0 for a page that is not there.
-	Use(page uint32) (distance uint32)
-	// UseAll is Use for pages, given with what is known of them.
+	// Use moves a page, of which known is known, to the top and returns its place
+	// before that, 1 for the top; 0 for a page that is not there.
+	Use(page uint32, known *StackPage) (distance uint32)
+	// UseAll is Use for pages.
 	UseAll(pages []uint32, known []*StackPage, distances []uint32)
 	// Place returns the place of a page, 1 for the top; 0 for one that is not there.
 	Place(page uint32) uint32
@@ -100,7 +100,7 @@ func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 	p := g.rows.at(pfn)
 	e := g.levelsOf(pfn, i, p, u.by)
 	if !fresh {
-		d := g.stack.Use(pfn)
+		d := g.stack.Use(pfn, p)
 		g.raise(pfn, p, d)
 		g.weigh(p, e, u, d)
 	}
@@ -113,7 +113,7 @@ func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 // Precondition: g.mu.
 func (g *memory) weigh(p *StackPage, e *levels, u use, d uint32) {
 	if d > 0 {
-		g.events.add(StackMajor, 0, d, 1)
+		g.events.below(StackMajor, d)
 	}
 	need := e.used
 	if u.write && !p.shmem {

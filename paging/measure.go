@@ -38,7 +38,7 @@ func (g *memory) measureAll(s *Space, uses []queuedUse) {
 		if p := g.rows.peek(u.pfn); p == nil || p.Slot == 0 {
 			g.simple(s, u)
 		} else {
-			d := g.stack.Use(u.pfn)
+			d := g.stack.Use(u.pfn, p)
 			g.measureOne(p, u.write, d)
 		}
 	}

@@ -73,15 +73,10 @@ func (s *stack) Insert(page uint32) {
 }
 
 // Use implements paging.UseStack.
-func (s *stack) Use(page uint32) uint32 {
-	p := s.known.At(page)
+func (s *stack) Use(page uint32, p *paging.StackPage) uint32 {
 	if p.Slot == 0 {
 		return 0
 	}
-	return s.again(page, p)
-}
-
-func (s *stack) again(page uint32, p *paging.StackPage) uint32 {
 	s.times.again(&p.Last)
 	if slot := p.Slot - 1; slot != s.next-1 {
 		return s.raise(page, p, slot)
@@ -97,10 +92,7 @@ func (s *stack) UseAll(pages []uint32, known []*paging.StackPage, distances []ui
 	}
 	s.loaded = loaded
 	for i, p := range known {
-		distances[i] = 0
-		if p.Slot != 0 {
-			distances[i] = s.again(pages[i], p)
-		}
+		distances[i] = s.Use(pages[i], p)
 	}
 }
 
