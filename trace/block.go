@@ -13,6 +13,14 @@ const (
 	maxVPN           = 1<<52 - 1
 )
 
+// Blocks of packed tokens are as large as a reader takes them: at its end what was
+// learnt of the tokens is lost.
+const (
+	packedRawBytes = 4 << 20
+	packedRecords  = maxBlockRecords - refsAtOnce
+	refsAtOnce     = 1 << 10 // that are encoded before the size of the block is looked at
+)
+
 // The columns of a raw block, in order.
 const (
 	colRuns      = iota // references before each event
@@ -49,7 +57,8 @@ const (
 const (
 	flagIPs     = 1 // instruction pointers are recorded
 	flagOffsets = 2 // offsets in the page are recorded
-	flagMask    = flagIPs | flagOffsets
+	flagPacked  = 4 // tokens are packed
+	flagMask    = flagIPs | flagOffsets | flagPacked
 )
 
 // The largest count that the encoder makes part of a symbol. Small counts
@@ -58,6 +67,7 @@ const (
 const (
 	fixedCount        = 8
 	fixedCountReduced = 1
+	fixedCountPacked  = 1<<keyCount - 1
 )
 
 // symbol is an entry of the encoder's table.
@@ -72,9 +82,10 @@ type blockEncoder struct {
 	thread0   uint32 // thread when the block began
 	flags     byte
 	noOffsets bool
-	anyOffset uint16 // the bits of all offset differences of the block
-	fixed     uint32 // largest count in a symbol
-	run       uint64 // references since the last event
+	anyOffset uint16  // the bits of all offset differences of the block
+	fixed     uint32  // largest count in a symbol
+	packer    *packer // nil: tokens are not packed
+	run       uint64  // references since the last event
 	nrefs     int
 	events    int
 	lastIP    uint64
@@ -108,6 +119,9 @@ func (b *blockEncoder) full() bool {
 	for i := range b.cols {
 		n += len(b.cols[i])
 	}
+	if b.packer != nil {
+		return n >= packedRawBytes || b.nrefs+b.events >= packedRecords
+	}
 	return n >= targetRawBytes || b.nrefs >= targetRefs || b.events >= targetRefs
 }
 
@@ -121,7 +135,7 @@ func (b *blockEncoder) refs(refs []Ref, ips []uint64) (n int, accesses uint64, e
 	for n = range refs {
 		r := &refs[n]
 		// b.key(r), by hand: this is the hot path of a recording.
-		counts := uint64(r.Reads) | uint64(r.Writes)<<4 | uint64(r.Execs)<<8
+		counts := uint64(r.Reads) | uint64(r.Writes)<<keyCount | uint64(r.Execs)<<(2*keyCount)
 		if max(r.Reads, r.Writes, r.Execs) > fixed {
 			counts = openCounts(r)
 		}
@@ -195,26 +209,27 @@ type memo struct {
 }
 
 const (
-	keyOpen  = 1 << 12 // counts of 4 bits each are below
-	keyFirst = 13
-	keyPage  = 15
+	keyCount = 7 // bits of each count
+	keyOpen  = 1 << (3 * keyCount)
+	keyFirst = 3*keyCount + 1
+	keyPage  = 3*keyCount + 3
 )
 
 func memoAt(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> 52 }
 
 // openCounts are the counts in the key of an open symbol.
 func openCounts(r *Ref) uint64 {
-	return keyOpen | uint64(min(r.Reads, 1)) | uint64(min(r.Writes, 1))<<4 | uint64(min(r.Execs, 1))<<8
+	return keyOpen | uint64(min(r.Reads, 1)) | uint64(min(r.Writes, 1))<<keyCount | uint64(min(r.Execs, 1))<<(2*keyCount)
 }
 
 // key is a number for the symbol, another for each, and 0 for one that has none.
-// Its counts are below 16.
+// Its counts are below 1<<keyCount.
 func (s *symbol) key() uint64 {
 	r := &s.ref
 	if r.VPN >= 1<<(64-keyPage) {
 		return 0
 	}
-	key := r.VPN<<keyPage | uint64(r.First)<<keyFirst | uint64(r.Reads) | uint64(r.Writes)<<4 | uint64(r.Execs)<<8
+	key := r.VPN<<keyPage | uint64(r.First)<<keyFirst | uint64(r.Reads) | uint64(r.Writes)<<keyCount | uint64(r.Execs)<<(2*keyCount)
 	if s.open {
 		key |= keyOpen
 	}
@@ -259,13 +274,14 @@ func (b *blockEncoder) symbol(s *symbol) uint16 {
 	return uint16(n)
 }
 
-func (b *blockEncoder) token(n int) {
+func (b *blockEncoder) token(n int) { b.cols[colTokens] = appendToken(b.cols[colTokens], n) }
+
+func appendToken(dst []byte, n int) []byte {
 	if n < numWide {
-		b.cols[colTokens] = append(b.cols[colTokens], byte(n))
-		return
+		return append(dst, byte(n))
 	}
 	n -= numWide
-	b.cols[colTokens] = append(b.cols[colTokens], byte(numWide+n>>8), byte(n))
+	return append(dst, byte(numWide+n>>8), byte(n))
 }
 
 func (b *blockEncoder) define(s *symbol) {
@@ -341,6 +357,10 @@ func (b *blockEncoder) finish(dst []byte, seq uint64) []byte {
 		b.flags |= flagOffsets
 	} else {
 		b.cols[colOffsets], b.cols[colFetchOffs] = b.cols[colOffsets][:0], b.cols[colFetchOffs][:0]
+	}
+	if b.packer != nil && b.nrefs > 0 {
+		b.flags |= flagPacked
+		b.cols[colTokens] = b.packer.pack(b.cols[colTokens])
 	}
 	le := binary.LittleEndian
 	dst = le.AppendUint64(dst, seq)

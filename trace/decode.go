@@ -24,6 +24,9 @@ type blockDecoder struct {
 	eventsOnly bool // references are passed over
 	cols       [numColumns][]byte
 
+	packed  bool                // the column of tokens is still packed
+	packer  *packer             // nil: there was no packed block yet
+	tokens  []byte              // unpacked
 	word    func(*Ref) uint64   // of a symbol; nil: no words
 	symbols []decSymbol         // by place
 	offsets [numContexts]uint16 // of the last reference to pages with this hash
@@ -63,6 +66,7 @@ func (d *blockDecoder) open(raw []byte) error {
 		return fmt.Errorf("%w: block flags %#x", ErrVersion, le.Uint32(raw[20:]))
 	}
 	d.refs, d.events, d.flags = int(refs), int(events), raw[20]
+	d.packed = d.flags&flagPacked != 0
 	rest := raw[blockHeaderBytes:]
 	for i := range d.cols {
 		n := le.Uint32(raw[24+4*i:])
@@ -89,7 +93,7 @@ func (d *blockDecoder) checkLengths() error {
 	if d.flags&flagOffsets != 0 {
 		offsets = 2 * d.refs
 	}
-	if n := len(d.cols[colTokens]); n < d.refs || n > 2*d.refs {
+	if n := len(d.cols[colTokens]); !d.packed && (n < d.refs || n > 2*d.refs) {
 		return fmt.Errorf("%w: %d bytes of tokens for %d references", ErrCorrupt, n, d.refs)
 	}
 	if n := len(d.cols[colOffsets]) + len(d.cols[colFetchOffs]); n != offsets || len(d.cols[colOffsets])&1 != 0 {
@@ -232,7 +236,10 @@ func (d *blockDecoder) decode(n int) {
 		d.words = d.words[:from+n]
 		words = d.words[from:]
 	}
-	good, what := d.decodeTokens(out, words)
+	good, what := 0, "packed tokens"
+	if !d.packed || d.unpack() {
+		good, what = d.decodeTokens(out, words)
+	}
 	if d.flags&flagOffsets != 0 {
 		if i := d.decodeOffsets(out[:good]); i < good {
 			good, what = i, "offset"
@@ -245,6 +252,18 @@ func (d *blockDecoder) decode(n int) {
 		}
 	}
 	d.bad = badRef{from + good, what}
+}
+
+// unpack unpacks the tokens of the block, of which none is decoded yet; false where
+// they are damaged.
+func (d *blockDecoder) unpack() (ok bool) {
+	if d.packer == nil {
+		d.packer = new(packer)
+	}
+	d.packed = false
+	d.tokens, ok = d.packer.unpack(d.tokens[:0], d.cols[colTokens], d.refs)
+	d.cols[colTokens] = d.tokens
+	return ok
 }
 
 // roomy is the length to give a buffer that must hold n, so that it need not

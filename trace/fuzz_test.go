@@ -19,6 +19,7 @@ const maxMemory = 96 << 20
 func FuzzReader(f *testing.F) {
 	f.Add(encode(f, sample(f, 1, 50, false), false))
 	f.Add(encode(f, sample(f, 2, 300, true), true))
+	f.Add(encode(f, sample(f, 3, 300, false), false, WithPacking()))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
@@ -51,6 +52,12 @@ func FuzzBlock(f *testing.F) {
 		} else {
 			b.ref(&r.ref, r.ip, true)
 		}
+	}
+	f.Add(b.finish(nil, 0))
+	b = blockEncoder{fixed: fixedCountPacked, packer: new(packer)}
+	b.reset(0)
+	for i := range 200 {
+		b.ref(&Ref{VPN: uint64(i % 7), Reads: 1, First: Read}, 0, false)
 	}
 	f.Add(b.finish(nil, 0))
 	f.Fuzz(func(t *testing.T, raw []byte) {

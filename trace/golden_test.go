@@ -22,6 +22,7 @@ var goldens = []struct {
 	{name: "v1", refs: 600},                // every record kind, several blocks
 	{name: "v1-ips", refs: 300, ips: true}, // instruction pointers
 	{name: "v1-offsets-none", refs: 3000, opts: []WriterOption{WithoutOffsets()}}, // more symbols than a table holds
+	{name: "v1-packed", refs: 3000, opts: []WriterOption{WithPacking()}},
 }
 
 // TestGolden reads the files from front to back and by their index, verifies

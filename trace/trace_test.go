@@ -117,10 +117,10 @@ func drain(src Source) ([]record, error) {
 	}
 }
 
-func encode(t testing.TB, recs []record, ips bool) []byte {
+func encode(t testing.TB, recs []record, ips bool, opts ...WriterOption) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	w, err := NewWriter(&buf, Header{Origin: "generated", Tool: "test", Command: []string{"a", "b c"}})
+	w, err := NewWriter(&buf, Header{Origin: "generated", Tool: "test", Command: []string{"a", "b c"}}, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

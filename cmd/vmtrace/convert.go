@@ -37,6 +37,7 @@ Examples:
   vmtrace convert --from champsim 600.perlbench.champsimtrace.xz -o perlbench.vmt
   vmtrace convert --reduce 64 x.vmt -o small.vmt         exact for 64 frames or more
   vmtrace convert --from 2s --to 3s x.vmt -o part.vmt
+  vmtrace convert --pack --offsets=false x.vmt -o keep.vmt
   vmtrace convert - --to vmt -o - <lesson.txt | vmtrace replay -`,
 	setup: func(fs *pflag.FlagSet) action {
 		var c conversion
@@ -45,7 +46,11 @@ Examples:
 		fs.StringVar(&c.to, "to", "", "`form` to write: vmt or text (default by the name of the output); or the place to end before")
 		fs.IntVar(&c.reduce, "reduce", 0, "fold references by the exact reduction with this `K`")
 		offsets := fs.Bool("offsets", true, "keep the offset of each reference in its page; a trace without is smaller")
+		pack := fs.Bool("pack", false, "pack references for keeping and sending: under half of the size without offsets, slow to read")
 		return func(ctx context.Context, args []string, std stdio) error {
+			if *pack {
+				c.how = append(c.how, trace.WithPacking())
+			}
 			if !*offsets {
 				c.how = append(c.how, trace.WithoutOffsets())
 			}
