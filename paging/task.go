@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"math"
 	"sync/atomic"
 )
 
@@ -100,131 +99,6 @@ func (t *Task) enter(c *cpu) {
 		st.Full++
 		st.Local++
 	}
-}
-
-// Run performs references in order and returns how many. It stops after the
-// first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
-// performed and the outcome is OK; but where there is a background (Config.Kswapd) it
-// stops after one that took a fault as well, so that the caller can let time pass
-// ([Machine.Background]). Of the lookups in the TLB it counts those of
-// a reference that it stops after; the others are for the caller to add up: see
-// Count. Steady state allocates nothing; a reference that hits in the TLB takes
-// no lock.
-func (t *Task) Run(refs []Ref) (int, Outcome) {
-	c := t.machine.cpus[t.onCPU]
-	t.lockCPU(c)
-	defer t.unlockCPU(c)
-	t.enter(c)
-	t.running, t.pause = true, false
-	defer t.endRun()
-	if g := t.machine.memory; g != nil && g.exact {
-		return t.runExact(c, refs)
-	}
-	ahead, entries := false, [window]*uint64{}
-	for done := 0; done < len(refs); {
-		end := min(done+window, len(refs))
-		first, moved := end, c.moved
-		if ahead {
-			t.lookAhead(refs[done:end], &entries)
-			first = done
-		}
-		seen := first // up to where expectFaults has looked
-		misses := c.tlb.stats.Misses()
-		for ; done < end; done++ {
-			if done += c.tlb.hits(c.asid, refs[done:end], &c.pending); done == end {
-				break
-			}
-			var p *uint64
-			if done >= first && c.moved == moved {
-				p = entries[done-first]
-			}
-			if done+faultLead >= seen && seen < end {
-				seen += t.expectFaults(entries[seen-first : end-first])
-			}
-			lookups := c.tlb.stats.lookups
-			if out := t.perform(c, refs[done], p); out.Fatal() {
-				return done + 1, out
-			}
-			c.tlb.stats.lookups = lookups
-			if t.pause {
-				return done + 1, OK
-			}
-		}
-		ahead = c.tlb.stats.Misses()-misses >= window/8
-	}
-	return len(refs), OK
-}
-
-func (t *Task) endRun() {
-	t.running = false
-	t.settle()
-}
-
-// window is how many references are looked at ahead of being performed.
-const window = 64
-
-// lookAhead finds the entries of pages, nil where there is no table, and loads
-// them, each independently of the others, so that the processor waits for them
-// all at once. They are good for walks until a flush tells that tables may have been
-// freed, and are empty, or moved (cpu.moved): as with the paging-structure caches of a
-// processor.
-func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
-	refs = refs[:min(len(refs), window)]
-	p, dirs, tables := t.space.table, uint64(math.MaxUint64), uint64(math.MaxUint64) // what near and tab are of
-	var near *dir
-	var tab *table
-	for i, r := range refs {
-		entries[i] = nil
-		vpn := r.vpn()
-		if vpn >= t.end {
-			continue
-		}
-		if k := vpn >> p.bits; k != tables {
-			tables, tab = k, nil
-			if k >>= p.bits; k != dirs {
-				dirs, near = k, p.lowest(vpn)
-			}
-			if near != nil {
-				tab = near.tables[p.slot(vpn, 1)].Load()
-			}
-		}
-		if tab != nil {
-			entries[i] = tab.entry(vpn)
-		}
-	}
-	prefetch(entries, len(refs))
-}
-
-// expectFaults looks at some of the entries that were looked up ahead, how many it
-// returns, and has what a fault asks of the pages in swap loaded.
-func (t *Task) expectFaults(entries []*uint64) int {
-	entries = entries[:min(len(entries), faultBatch)]
-	g := t.machine.memory
-	if g == nil || g.limit == 0 {
-		return window
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, p := range entries {
-		if p == nil {
-			continue
-		}
-		if pfn := swapPFN(atomic.LoadUint64(p)); pfn != 0 {
-			g.load(pfn)
-		}
-	}
-	return len(entries)
-}
-
-// faultLead is how many references before it is performed the entry of one is looked
-// at, and faultBatch how many at a time.
-const faultLead, faultBatch = 4, 16
-
-// Count adds the accesses of references that Run has performed, but for one it
-// stopped after, to the lookups in the TLB.
-func (t *Task) Count(data, fetches uint64) {
-	t.stats.lookups[0] += data
-	t.stats.lookups[1] += fetches
 }
 
 // perform performs the accesses of a reference that can change anything. entry is
@@ -327,18 +201,10 @@ func (t *Task) beyond(vpn uint64, a Access) Outcome {
 	return t.fault(vpn, a)
 }
 
+// entryTLB is what a TLB holds of an entry. The flags are computed, since they follow
+// no pattern that a branch could be guessed by.
 func entryTLB(e uint64) tlbEntry {
-	t := tlbEntry{pfn: ptePFN(e)}
-	if e&pteW != 0 {
-		t.flags |= tlbWrite
-	}
-	if e&pteD != 0 {
-		t.flags |= tlbDirty
-	}
-	if e&pteNX == 0 {
-		t.flags |= tlbExec
-	}
-	return t
+	return tlbEntry{ptePFN(e), tlbFlags(e>>1&1 | e>>5&2 | ^e>>63<<2)}
 }
 
 // entry is the place of the entry of a page, or nil if there is no table.

@@ -30,6 +30,7 @@ Examples:
 	setup: func(fs *pflag.FlagSet) action {
 		out := fs.StringP("output", "o", "", "file to write, - is standard output; text where the name ends in .txt")
 		to := fs.String("to", "", "`form` to write: vmt or text (default by the name of the output)")
+		offsets := fs.Bool("offsets", true, "give each reference an offset in its page; a trace without is smaller")
 		given := generatorFlags(fs)
 		return func(ctx context.Context, args []string, std stdio) error {
 			if *out == "" {
@@ -43,9 +44,13 @@ Examples:
 			if err != nil {
 				return usageError{err}
 			}
+			var how []trace.WriterOption
+			if !*offsets {
+				how = append(how, trace.WithoutOffsets())
+			}
 			return writeTo(*out, std, func(w io.Writer) error {
 				return synth.Generate(args[0], p, func(h trace.Header) (trace.Sink, error) {
-					sink, err := newSink(w, h, asText)
+					sink, err := newSink(w, h, asText, how...)
 					return stoppable{sink, ctx}, err
 				})
 			})

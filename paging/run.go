@@ -1,0 +1,173 @@
+package paging
+
+import "sync/atomic"
+
+// Run performs references in order and returns how many. It stops after the
+// first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
+// performed and the outcome is OK; but where there is a background (Config.Kswapd) it
+// stops after one that took a fault as well, so that the caller can let time pass
+// ([Machine.Background]). Of the lookups in the TLB it counts those of
+// a reference that it stops after; the others are for the caller to add up: see
+// Count. Steady state allocates nothing; a reference that hits in the TLB takes
+// no lock.
+func (t *Task) Run(refs []Ref) (int, Outcome) {
+	c := t.machine.cpus[t.onCPU]
+	t.lockCPU(c)
+	defer t.unlockCPU(c)
+	t.enter(c)
+	t.running, t.pause = true, false
+	defer t.endRun()
+	if g := t.machine.memory; g != nil && g.exact {
+		return t.runExact(c, refs)
+	}
+	var entries [window]*uint64
+	done, ahead := 0, false
+	for done < len(refs) && !t.pause {
+		length := stretch
+		if ahead {
+			length = window
+		}
+		some := refs[done:min(done+length, len(refs))]
+		n, out, misses := 0, OK, c.tlb.stats.Misses()
+		if ahead {
+			n, out = t.runAhead(c, some, &entries)
+		} else {
+			n, out = t.runThrough(c, some)
+		}
+		if done += n; out.Fatal() {
+			return done, out
+		}
+		ahead = c.tlb.stats.Misses()-misses >= uint64(len(some)/8)
+	}
+	return done, OK
+}
+
+// runThrough performs references of which most hit, up to one that ends Run.
+func (t *Task) runThrough(c *cpu, refs []Ref) (n int, out Outcome) {
+	for n < len(refs) {
+		if n += c.tlb.hits(c.asid, refs[n:], &c.pending); n == len(refs) {
+			break
+		}
+		out = t.performUncounted(c, refs[n], nil)
+		if n++; out.Fatal() || t.pause {
+			break
+		}
+	}
+	return n, out
+}
+
+// runAhead performs at most window references of which many miss, up to one that ends
+// Run. entries is room for what lookAhead finds.
+func (t *Task) runAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, out Outcome) {
+	t.lookAhead(refs, entries)
+	moved, seen := c.moved, 0 // seen: up to where expectFaults has looked
+	for n < len(refs) {
+		if n+faultLead >= seen && seen < len(refs) {
+			seen += t.expectFaults(entries[seen:len(refs)])
+		}
+		end := len(refs)
+		if seen < end {
+			end = seen - faultLead
+		}
+		if n += t.translate(c, refs[n:end], entries[n:end]); n == end {
+			continue
+		}
+		out = t.performUncounted(c, refs[n], entries[n])
+		if n++; out.Fatal() || t.pause {
+			break
+		}
+		if c.moved != moved {
+			moved = c.moved
+			clear(entries[:])
+		}
+	}
+	return n, out
+}
+
+// performUncounted is perform, of whose lookups in the TLB it counts only those of a
+// reference that ends Run.
+func (t *Task) performUncounted(c *cpu, r Ref, entry *uint64) Outcome {
+	lookups := c.tlb.stats.lookups
+	out := t.perform(c, r, entry)
+	if !out.Fatal() {
+		c.tlb.stats.lookups = lookups
+	}
+	return out
+}
+
+func (t *Task) endRun() {
+	t.running = false
+	t.settle()
+}
+
+// window is how many references are looked at ahead of being performed: more push
+// what was loaded for the first ones out of the first-level cache. stretch is how many
+// are performed without before it is asked again whether many miss.
+const window, stretch = 32, 128
+
+// lookAhead finds the entries of pages, nil where there is no table, and loads
+// them, each independently of the others, so that the processor waits for them
+// all at once. They are good for walks until a flush tells that tables may have been
+// freed, and are empty, or moved (cpu.moved): as with the paging-structure caches of a
+// processor.
+func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
+	refs = refs[:min(len(refs), window)]
+	p := t.space.table
+	var dirs [8]struct { // the lowest directories, by the last bits of their numbers
+		number uint64 // plus 1
+		tables []atomic.Pointer[table]
+	}
+	for i, r := range refs {
+		entries[i] = nil
+		vpn := r.vpn()
+		if vpn >= t.end {
+			continue
+		}
+		k := vpn >> (2 * p.bits)
+		d := &dirs[k%8]
+		if d.number != k+1 {
+			d.number, d.tables = k+1, nil
+			if low := p.lowest(vpn); low != nil {
+				d.tables = low.tables
+			}
+		}
+		if at := p.slot(vpn, 1); at < uint64(len(d.tables)) {
+			if tab := d.tables[at].Load(); tab != nil {
+				entries[i] = tab.entry(vpn)
+			}
+		}
+	}
+	prefetch(entries, len(refs))
+}
+
+// expectFaults looks at some of the entries that were looked up ahead, how many it
+// returns, and has what a fault asks of the pages in swap loaded.
+func (t *Task) expectFaults(entries []*uint64) int {
+	entries = entries[:min(len(entries), faultBatch)]
+	g := t.machine.memory
+	if g == nil || g.limit == 0 {
+		return window
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range entries {
+		if p == nil {
+			continue
+		}
+		if pfn := swapPFN(atomic.LoadUint64(p)); pfn != 0 {
+			g.load(pfn)
+		}
+	}
+	return len(entries)
+}
+
+// faultLead is how many references before it is performed the entry of one is looked
+// at, and faultBatch how many at a time.
+const faultLead, faultBatch = 4, 16
+
+// Count adds the accesses of references that Run has performed, but for one it
+// stopped after, to the lookups in the TLB.
+func (t *Task) Count(data, fetches uint64) {
+	t.stats.lookups[0] += data
+	t.stats.lookups[1] += fetches
+}
