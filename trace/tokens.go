@@ -4,8 +4,10 @@ import "encoding/binary"
 
 // decSymbol is an entry of the decoder's table.
 type decSymbol struct {
-	ref  Ref  // Offset is 0, and the counts of an open symbol
-	has  byte // counts of an open symbol, 0 of any other: bits 0, 1, 2 = reads, writes, fetches; vacant
+	// The counts of an open symbol are 0, and Offset says which there are: bits 0, 1, 2
+	// = reads, writes, fetches; vacant; 0 for any other symbol. It has no room of its
+	// own: then two symbols are in a cache line.
+	ref  Ref
 	word uint64
 }
 
@@ -24,7 +26,7 @@ func (d *blockDecoder) forget() {
 		d.symbols = make([]decSymbol, narrowPlaces)
 	}
 	for i := range narrowPlaces {
-		d.symbols[i].has = vacant
+		d.symbols[i].ref.Offset = vacant
 	}
 	d.defined, d.vpn, d.ip = 0, 0, 0
 }
@@ -74,8 +76,9 @@ func (d *blockDecoder) decodeTokens(out []Ref, words []uint64) (int, string) {
 			out[i] = d.symbols[place(n)].ref
 		}
 		s := &d.symbols[place(n)]
-		if s.has != 0 {
-			w := decodeCounts(&out[i], s.has, counts)
+		if has := s.ref.Offset; has != 0 {
+			out[i].Offset = 0
+			w := decodeCounts(&out[i], byte(has), counts)
 			if w < 0 {
 				return i, "counts"
 			}
@@ -103,7 +106,7 @@ func (d *blockDecoder) decodePlain(out []Ref, words []uint64, tokens []byte, sum
 	if d.word == nil {
 		for i, t := range tokens {
 			s := &symbols[t]
-			if s.has != 0 {
+			if s.ref.Offset != 0 {
 				return i
 			}
 			out[i] = s.ref
@@ -114,7 +117,7 @@ func (d *blockDecoder) decodePlain(out []Ref, words []uint64, tokens []byte, sum
 	data, fetches := uint64(0), uint64(0) // in registers
 	for i, t := range tokens {
 		s := &symbols[t]
-		if s.has != 0 {
+		if s.ref.Offset != 0 {
 			n = i
 			break
 		}
@@ -163,7 +166,7 @@ func (d *blockDecoder) define(out *Ref) int {
 		d.symbols = append(d.symbols, decSymbol{})
 	}
 	s := &d.symbols[at]
-	s.ref.VPN, s.ref.First, s.ref.Offset, s.has = d.vpn, first, 0, open
+	s.ref.VPN, s.ref.First, s.ref.Offset = d.vpn, first, uint16(open)
 	s.ref.Reads, s.ref.Writes, s.ref.Execs = out.Reads, out.Writes, out.Execs
 	if d.word != nil {
 		s.word = d.wordOf(out, open)
