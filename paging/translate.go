@@ -31,8 +31,7 @@ func (t *Task) translate(c *cpu, refs []Ref, entries []*uint64) int {
 			stamps[at] = b.clock
 			continue
 		}
-		kinds := r & (refFirst | refWrite | refExec)
-		if entries[i] == nil || kinds != Ref(Read) && kinds != Ref(Write)|refWrite {
+		if entries[i] == nil || singleAccess>>(r&(refFirst|refWrite|refExec))&1 == 0 {
 			return i
 		}
 		pte := atomic.LoadUint64(entries[i])
@@ -43,6 +42,10 @@ func (t *Task) translate(c *cpu, refs []Ref, entries []*uint64) int {
 	}
 	return len(refs)
 }
+
+// singleAccess has a bit for each way to perform a reference that is a read or a write
+// and nothing else. Which of both comes next follows no pattern: it is not branched on.
+const singleAccess = 1<<Read | 1<<(Ref(Write)|refWrite)
 
 // refers says that refer may be called: there are no large pages, and the order of a
 // set of each level is where it looks for it.
@@ -66,19 +69,18 @@ func (t *tlb) refer(key, need uint64, pfn uint32, f tlbFlags) bool {
 		}
 		lowest = min(lowest, stamps[i]<<wayBits|uint64(i))
 	}
-	way := l2.way(b2, key)
-	word := mkWord(key, f)
+	way, order, word := l2.way(b2, key), &l2.orders[s2], mkWord(key, f)
 	if way >= 0 {
 		if word = l2.words[b2+way]; word&need != need {
 			return false
 		}
 		pfn = l2.pfns[b2+way]
-		l2.orders[s2] = l2.orders[s2].first(way)
+		*order = order.first(way)
 	} else {
 		t.clock++
 		t.stats.misses[0]++
-		way = l2.orders[s2].last(l2.ways)
-		l2.orders[s2] = l2.orders[s2].turn(l2.ways)
+		way = order.last(l2.ways)
+		*order = order.turn(l2.ways)
 		l2.words[b2+way], l2.pfns[b2+way] = word, pfn
 		if i := t.l1[1].find(key); i >= 0 {
 			t.l1[1].put(i, key, tlbEntry{pfn, f})
