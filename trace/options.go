@@ -23,9 +23,9 @@ func newReaderOptions(opts []ReaderOption) readerOptions {
 
 // WithWorkers decodes blocks ahead with n goroutines and one more that reads.
 // Batches and errors are the same for every n; 1 (the default) or less starts no
-// goroutine. Each worker and two blocks more take up to 48 MiB for a block that
-// is as large as the limits allow, about 8 MiB for one of this package; WithWords
-// adds up to 36 MiB, or 3.
+// goroutine. Each worker and two blocks more take up to 64 MiB for a block that
+// is as large as the limits allow, which one of packed tokens may be, about 8 MiB for
+// another one of this package; WithWords adds up to 36 MiB, or 3.
 func WithWorkers(n int) ReaderOption {
 	return func(o *readerOptions) { o.workers = n }
 }
