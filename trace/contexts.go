@@ -5,9 +5,10 @@ import "math/bits"
 // contexts predicts the next symbol of a block from those before it. For each of
 // some lengths it remembers what followed the last so many symbols, and match follows
 // an earlier stretch that comes again. It asks of one of these symbols after the other
-// whether it is the next, and mixes what all say of it into one probability, as PAQ does (Mahoney, Adaptive Weighing of
-// Context Models for Lossless Data Compression, Florida Tech, 2005). All numbers are
-// integers, so that every machine gets the same. doc.go specifies every step.
+// whether it is the next, and mixes what all say of it into one probability, as PAQ
+// does (Mahoney, Adaptive Weighing of Context Models for Lossless Data Compression,
+// Florida Tech, 2005). All numbers are integers, so that every machine gets the same.
+// doc.go specifies every step.
 type contexts struct {
 	orders  [len(contextOrders)]contextOrder
 	match   match
