@@ -112,30 +112,30 @@ const window, stretch = 32, 128
 // processor.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	refs = refs[:min(len(refs), window)]
-	p := t.space.table
+	p, end := t.space.table, t.end
+	bits := p.bits & 31
 	var dirs [8]struct { // the lowest directories, by the last bits of their numbers
 		number uint64 // plus 1
 		tables []atomic.Pointer[table]
 	}
 	for i, r := range refs {
-		entries[i] = nil
-		vpn := r.vpn()
-		if vpn >= t.end {
-			continue
-		}
-		k := vpn >> (2 * p.bits)
-		d := &dirs[k%8]
-		if d.number != k+1 {
-			d.number, d.tables = k+1, nil
-			if low := p.lowest(vpn); low != nil {
-				d.tables = low.tables
+		var entry *uint64
+		if vpn := r.vpn(); vpn < end {
+			k := vpn >> (2 * bits)
+			d := &dirs[k%8]
+			if d.number != k+1 {
+				d.number, d.tables = k+1, nil
+				if low := p.lowest(vpn); low != nil {
+					d.tables = low.tables
+				}
+			}
+			if at := vpn >> bits & (1<<bits - 1); at < uint64(len(d.tables)) {
+				if tab := d.tables[at].Load(); tab != nil {
+					entry = tab.entry(vpn)
+				}
 			}
 		}
-		if at := p.slot(vpn, 1); at < uint64(len(d.tables)) {
-			if tab := d.tables[at].Load(); tab != nil {
-				entries[i] = tab.entry(vpn)
-			}
-		}
+		entries[i] = entry
 	}
 	prefetch(entries, len(refs))
 }

@@ -230,6 +230,7 @@ type tlb struct {
 
 	large    [2]largeTLB
 	anyLarge bool // a large page was ever there
+	fetched  bool // an instruction was ever fetched
 }
 
 // newTLB makes a TLB for page tables whose tables are indexed by so many bits.
@@ -352,6 +353,7 @@ func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
 func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int) {
 	t.clock++
 	key, s := wordKey(asid, vpn), side(a)
+	t.fetched = t.fetched || s == 1
 	t.l2.put(in2, key, e)
 	t.l1[s].put(in1, key, e)
 	t.l1[s].stamps[in1] = t.clock

@@ -7,7 +7,6 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
-#define H 512L             /* small pages of one */
 #define HB (H * PAGE)      /* bytes of one */
 #define RW (PROT_READ | PROT_WRITE)
 #define TLB (MAP_ANONYMOUS | MAP_HUGETLB)
@@ -54,13 +53,13 @@ static void private(void)
 	rd(a, 2 * H, 1);
 	end("hugetlb_read");
 	begin();
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	end("hugetlb_write");
 	pool("hugetlb_written_free", "hugetlb_written_reserved");
 	munmap(a, 2 * HB);
 	pool("hugetlb_unmapped_free", "hugetlb_unmapped_reserved");
 	begin();
-	wr(a + 2 * HB, 2 * H, 1);
+	fill(a + 2 * HB, 2);
 	end("hugetlb_write_again");
 }
 
@@ -73,12 +72,12 @@ static void shared(void)
 	rd(a, 2 * H, 1);
 	end("hugetlb_shared_read");
 	begin();
-	wr(a, 3 * H, 1);
+	fill(a, 3);
 	end("hugetlb_shared_write");
 	if ((pid = fork()) == 0) {
 		warm();
 		begin();
-		wr(a, 3 * H, 1);
+		fill(a, 3);
 		end("hugetlb_shared_child_write");
 		_exit(0);
 	}
@@ -91,14 +90,14 @@ static void forked(void)
 	char *a = tlb(BASE, 3, MAP_PRIVATE);
 	pid_t pid;
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	if ((pid = fork()) == 0) {
 		warm();
 		begin();
 		rd(a, 3 * H, 1);
 		end("hugetlb_child_read");
 		begin();
-		wr(a, H, 1);
+		fill(a, 1);
 		end("hugetlb_child_write");
 		pool("hugetlb_child_free", "hugetlb_child_reserved");
 		_exit(0);
@@ -106,7 +105,7 @@ static void forked(void)
 	status_of(pid);
 	warm();
 	begin();
-	wr(a, 3 * H, 1);
+	fill(a, 3);
 	end("hugetlb_parent_write_after");
 	pool("hugetlb_parent_free", "hugetlb_parent_reserved");
 }
@@ -118,7 +117,7 @@ static void stolen(void)
 	int go[2];
 	pid_t pid;
 
-	wr(a, 12 * H, 1);
+	fill(a, 12);
 	if (pipe(go))
 		die("pipe");
 	if ((pid = fork()) == 0) {
@@ -133,7 +132,7 @@ static void stolen(void)
 	close(go[0]);
 	warm();
 	begin();
-	wr(a, H, 1);
+	fill(a, 1);
 	end("hugetlb_stolen_write");
 	close(go[1]);
 	value("hugetlb_stolen_signal", status_of(pid));
@@ -150,15 +149,15 @@ static void exhausted(void)
 
 		warm();
 		begin();
-		wr(b, 2 * H, 1);
+		fill(b, 2);
 		end("hugetlb_noreserve_write");
-		wr(b, 3 * H, 1);
+		fill(b, 3);
 		_exit(0);
 	}
 	value("hugetlb_noreserve_signal", status_of(pid));
 	warm();
 	begin();
-	wr(a, 10 * H, 1);
+	fill(a, 10);
 	end("hugetlb_reserved_write");
 }
 
@@ -189,21 +188,21 @@ static void changed(void)
 {
 	char *a = tlb(BASE, 4, MAP_PRIVATE), *b = BASE + 64 * HB;
 
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	mprotect(a, 2 * HB, PROT_READ);
 	mprotect(a, 2 * HB, RW);
 	begin();
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	end("hugetlb_mprotect_write");
 	madvise(a, HB + HB / 2, MADV_DONTNEED);
 	pool("hugetlb_dontneed_free", "hugetlb_dontneed_reserved");
 	begin();
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	end("hugetlb_dontneed_write");
 	if (mremap(a, 2 * HB, 2 * HB, MREMAP_MAYMOVE | MREMAP_FIXED, b) != b)
 		die("mremap");
 	begin();
-	wr(b, 2 * H, 1);
+	fill(b, 2);
 	end("hugetlb_mremap_write");
 	pool("hugetlb_mremap_free", "hugetlb_mremap_reserved");
 }
@@ -220,13 +219,13 @@ static void objects(void)
 	b = map(BASE + 64 * HB, 3 * H, RW, MAP_PRIVATE, fd);
 	pool("hugetlb_memfd_mapped_free", "hugetlb_memfd_mapped_reserved");
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("hugetlb_memfd_write");
 	begin();
 	rd(b, 3 * H, 1);
 	end("hugetlb_memfd_private_read");
 	begin();
-	wr(b, 3 * H, 1);
+	fill(b, 3);
 	end("hugetlb_memfd_private_write");
 	pool("hugetlb_memfd_written_free", "hugetlb_memfd_written_reserved");
 	value("hugetlb_memfd_offset_errno", errno_of(mmap(NULL, HB, RW, MAP_SHARED, fd, PAGE)));
@@ -243,7 +242,7 @@ static void objects(void)
 		die("shmat");
 	shmctl(id, IPC_RMID, NULL);
 	begin();
-	wr(BASE, 2 * H, 1);
+	fill(BASE, 2);
 	end("hugetlb_shm_write");
 	shmdt(BASE);
 	pool("hugetlb_shm_gone_free", "hugetlb_shm_gone_reserved");

@@ -101,6 +101,27 @@ static char *map(char *at, long pages, int prot, int flags, int fd)
 
 static inline char *anon(void) { return map(BASE, N, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1); }
 
+#ifdef HUGE
+#define H 512L /* small pages of a huge page */
+#define ASIDE 64L /* more pages than the kernel flushes one by one */
+
+static char *aside; /* so many, all touched */
+
+/*
+ * fill writes to every small page of n huge ones. The kernel makes a huge page writable
+ * without a flush, and where the host of a virtual machine maps it by small pages, so
+ * does the TLB: each read-only entry that it has kept is a fault, which changes nothing
+ * and is counted. So first one write to each, then a flush, then all.
+ */
+static void fill(char *a, long n)
+{
+	wr(a, n * H, H);
+	if (mprotect(aside, ASIDE * PAGE, PROT_NONE) || mprotect(aside, ASIDE * PAGE, PROT_READ | PROT_WRITE))
+		die("mprotect");
+	wr(a, n * H, 1);
+}
+#endif
+
 struct step {
 	void (*run)(void);
 };
@@ -108,7 +129,9 @@ struct step {
 /* run_all runs every case three times, each time in a new process. */
 static int run_all(const struct step *cases, int n)
 {
-#ifndef HUGE
+#ifdef HUGE
+	aside = map(BASE + (1L << 40), ASIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
+#else
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 #endif
 	for (int i = 0; i < n; i++)

@@ -3,8 +3,6 @@
 #include "micro.h"
 #include <errno.h>
 
-#define H 512L /* pages of a huge page */
-
 static char *huge(char *at, long pages)
 {
 	char *a = map(at, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -42,11 +40,11 @@ static void written(void)
 	char *a = huge(BASE, 4 * H);
 
 	begin();
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	end("thp_write");
 	mapped("thp_write_huge");
 	begin();
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	end("thp_write_again");
 }
 
@@ -58,7 +56,7 @@ static void read_first(void)
 	rd(a, 2 * H, 1);
 	end("thp_read");
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_zero_page_written");
 }
 
@@ -67,7 +65,7 @@ static void unaligned(void)
 	char *a = huge(BASE + 100 * PAGE, 2 * H);
 
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_unaligned_write");
 	mapped("thp_unaligned_huge");
 }
@@ -82,7 +80,7 @@ static void not_asked_for(void)
 	end("thp_nohugepage_write");
 	madvise(a, 2 * H * PAGE, MADV_HUGEPAGE);
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_after_small_write");
 	mapped("thp_after_small_huge");
 }
@@ -94,7 +92,7 @@ static void disabled(void)
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	a = huge(BASE, H);
 	begin();
-	wr(a, H, 1);
+	fill(a, 1);
 	end("thp_disabled_write");
 }
 
@@ -103,14 +101,14 @@ static void forked(void)
 	char *a = huge(BASE, 2 * H);
 	pid_t pid;
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	if ((pid = fork()) == 0) {
 		warm();
 		begin();
 		rd(a, 2 * H, 1);
 		end("thp_child_read");
 		begin();
-		wr(a, H, 1);
+		fill(a, 1);
 		end("thp_child_write");
 		mapped("thp_child_huge");
 		_exit(0);
@@ -118,7 +116,7 @@ static void forked(void)
 	wait_for(pid);
 	warm();
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_parent_write_after");
 	mapped("thp_parent_huge");
 }
@@ -129,7 +127,7 @@ static void forked_parent_first(void)
 	int go[2];
 	pid_t pid;
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	if (pipe(go))
 		die("pipe");
 	if ((pid = fork()) == 0) {
@@ -143,13 +141,13 @@ static void forked_parent_first(void)
 	close(go[0]);
 	warm();
 	begin();
-	wr(a, H, 1);
+	fill(a, 1);
 	end("thp_parent_write");
 	mapped("thp_parent_write_huge");
 	close(go[1]);
 	wait_for(pid);
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_parent_write_rest");
 }
 
@@ -158,14 +156,14 @@ static void forked_part(void)
 	char *a = huge(BASE, H);
 	pid_t pid;
 
-	wr(a, H, 1);
+	fill(a, 1);
 	madvise(a, PAGE, MADV_DONTNEED); /* the parent has small entries */
 	if ((pid = fork()) == 0)
 		_exit(0);
 	wait_for(pid);
 	warm();
 	begin();
-	wr(a, H, 1);
+	fill(a, 1);
 	end("thp_part_write_after_fork");
 }
 
@@ -173,15 +171,15 @@ static void discarded(void)
 {
 	char *a = huge(BASE, 2 * H);
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	madvise(a + 100 * PAGE, 50 * PAGE, MADV_DONTNEED);
 	mapped("thp_dontneed_part_huge");
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_dontneed_part_write");
 	madvise(a, 2 * H * PAGE, MADV_DONTNEED);
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_dontneed_write");
 	mapped("thp_dontneed_huge");
 }
@@ -190,11 +188,11 @@ static void freed(void)
 {
 	char *a = huge(BASE, 2 * H);
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	madvise(a, (H + 7) * PAGE, MADV_FREE);
 	mapped("thp_free_huge");
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_free_write");
 }
 
@@ -202,18 +200,18 @@ static void protected(void)
 {
 	char *a = huge(BASE, 2 * H);
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	mprotect(a, H * PAGE, PROT_READ);
 	mprotect(a, H * PAGE, PROT_READ | PROT_WRITE);
 	mapped("thp_mprotect_huge");
 	begin();
-	wr(a, H, 1);
+	fill(a, 1);
 	end("thp_mprotect_write");
 	mprotect(a + H * PAGE, 60 * PAGE, PROT_READ);
 	mapped("thp_mprotect_part_huge");
 	mprotect(a + H * PAGE, 60 * PAGE, PROT_READ | PROT_WRITE);
 	begin();
-	wr(a + H * PAGE, H, 1);
+	fill(a + H * PAGE, 1);
 	end("thp_mprotect_part_write");
 }
 
@@ -221,19 +219,19 @@ static void moved(void)
 {
 	char *a = huge(BASE, 2 * H), *b = BASE + 64 * H * PAGE;
 
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	if (mremap(a, 2 * H * PAGE, 2 * H * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, b) != b)
 		die("mremap");
 	mapped("thp_mremap_huge");
 	begin();
-	wr(b, 2 * H, 1);
+	fill(b, 2);
 	end("thp_mremap_write");
 	a += PAGE;
 	if (mremap(b, 2 * H * PAGE, 2 * H * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, a) != a)
 		die("mremap");
 	mapped("thp_mremap_unaligned_huge");
 	begin();
-	wr(a, 2 * H, 1);
+	fill(a, 2);
 	end("thp_mremap_unaligned_write");
 }
 
@@ -241,7 +239,7 @@ static void holes(void)
 {
 	char *a = huge(BASE, 4 * H);
 
-	wr(a, 4 * H, 1);
+	fill(a, 4);
 	munmap(a + H / 2 * PAGE, 2 * H * PAGE);
 	mapped("thp_munmap_huge");
 	begin();
@@ -260,7 +258,7 @@ static void populated(void)
 	madvise(a, 2 * H * PAGE, 23); /* MADV_POPULATE_WRITE */
 	end("thp_populate_write");
 	begin();
-	wr(a, 3 * H, 1);
+	fill(a, 3);
 	end("thp_populated_write");
 }
 
@@ -284,7 +282,7 @@ static void collapsed(void)
 	value("thp_collapse_errno", collapse(a));
 	mapped("thp_collapse_huge");
 	begin();
-	wr(a, H, 1);
+	fill(a, 1);
 	end("thp_collapse_write");
 	value("thp_collapse_nothing_errno", collapse(a + 2 * H * PAGE));
 	value("thp_collapse_again_errno", collapse(a));
