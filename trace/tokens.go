@@ -185,9 +185,10 @@ func (d *blockDecoder) wordOf(r *Ref, open byte) uint64 {
 }
 
 // decodeCounts reads the counts that are there and returns how many bytes they
-// take, or -1 when one is damaged, zero or too large.
+// take, or -1 when one is damaged, zero or too large. has is not 0.
 func decodeCounts(r *Ref, has byte, c []byte) int {
-	if has&(has-1) == 0 && len(c) > 0 && c[0]-1 < 0x7f { // one of one byte: which follows no pattern, and is not branched on
+	if has&(has-1) == 0 && len(c) > 0 && c[0]-1 < 0x7f {
+		// One of one byte. Which of the three follows no pattern: it is not branched on.
 		n, is := uint32(c[0]), uint32(has)
 		r.Reads, r.Writes, r.Execs = n*(is&1), n*(is>>1&1), n*(is>>2&1)
 		return 1
