@@ -230,7 +230,7 @@ type tlb struct {
 
 	large    [2]largeTLB
 	anyLarge bool // a large page was ever there
-	fetched  bool // an instruction was ever fetched
+	fetched  bool // something was ever in the first level of instructions
 }
 
 // newTLB makes a TLB for page tables whose tables are indexed by so many bits.
@@ -262,6 +262,7 @@ func side(a Access) int {
 // hint notes which way of the first level of a side a page is in.
 func (t *tlb) hint(s int, vpn uint64, way int) {
 	t.hints[uint64(s)*tlbHints+vpn%tlbHints] = uint32(s*len(t.l1[0].words) + way)
+	t.fetched = t.fetched || s != 0
 }
 
 // hits performs references for as long as each is a hit in the first level, where
@@ -353,7 +354,6 @@ func (t *tlb) insert(asid uint16, vpn uint64, a Access, e tlbEntry) {
 func (t *tlb) enter(asid uint16, vpn uint64, a Access, e tlbEntry, in2, in1 int) {
 	t.clock++
 	key, s := wordKey(asid, vpn), side(a)
-	t.fetched = t.fetched || s == 1
 	t.l2.put(in2, key, e)
 	t.l1[s].put(in1, key, e)
 	t.l1[s].stamps[in1] = t.clock

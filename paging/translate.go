@@ -82,8 +82,10 @@ func (t *tlb) refer(key, need uint64, pfn uint32, f tlbFlags) bool {
 		way = order.last(l2.ways)
 		*order = order.turn(l2.ways)
 		l2.words[b2+way], l2.pfns[b2+way] = word, pfn
-		if i := t.l1[1].find(key); i >= 0 {
-			t.l1[1].put(i, key, tlbEntry{pfn, f})
+		if t.fetched {
+			if i := t.l1[1].find(key); i >= 0 {
+				t.l1[1].put(i, key, tlbEntry{pfn, f})
+			}
 		}
 	}
 	t.clock++
