@@ -32,10 +32,11 @@ type queuedUse struct {
 	write bool
 }
 
-// useQueue has room for the uses of a window: a reference has two at most.
+// useQueue has room for the uses of two windows: a reference has two at most.
 type useQueue struct {
-	n    int
-	uses [2 * window]queuedUse
+	n      int
+	loaded int // what is known of the pages of so many is on its way from memory
+	uses   [4 * window]queuedUse
 }
 
 // enqueue queues the uses of a reference that needed no fault, by its entry. There has
@@ -52,20 +53,45 @@ func (q *useQueue) enqueue(r Ref, e uint64) {
 
 // tell tells the policy of the uses in the queue.
 func (t *Task) tell() {
-	q := t.queue
-	if q == nil || q.n == 0 {
-		return
+	if t.queue != nil && t.queue.n > 0 {
+		t.tellSome(true)
 	}
-	uses := q.uses[:q.n]
-	q.n = 0
-	g := t.machine.memory
+}
+
+// tellSome tells the policy of the uses in the queue: of all, or, where there are many
+// pages, of those whose pages have been asked for from memory at its last call.
+func (t *Task) tellSome(all bool) {
+	g, q := t.machine.memory, t.queue
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !g.many() {
+		t.tellOf(q.uses[:q.n])
+		q.n, q.loaded = 0, 0
+		return
+	}
+	g.ahead(q.uses[q.loaded:q.n])
+	if all {
+		q.loaded = q.n
+	}
+	t.tellOf(q.uses[:q.loaded])
+	q.n = copy(q.uses[:], q.uses[q.loaded:q.n])
+	q.loaded = q.n
+}
+
+// tellOf tells the policy of uses. Precondition: g.mu.
+func (t *Task) tellOf(uses []queuedUse) {
+	g := t.machine.memory
+	if len(uses) == 0 {
+		return
+	}
 	if g.stack != nil && g.onUse == nil && t.machine.cfg.THP == THPNever && len(g.shared) == 0 {
+		for len(uses) > 2*window {
+			g.measureAll(t.space, uses[:2*window])
+			uses = uses[2*window:]
+		}
 		g.measureAll(t.space, uses)
 		return
 	}
-	g.ahead(uses)
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
@@ -78,12 +104,9 @@ const manyPages = 1 << 14
 
 func (g *memory) many() bool { return len(g.pages.chunks)<<chunkShift > manyPages }
 
-// ahead loads what is known of pages, so that the processor waits for all of them at
-// once. Precondition: g.mu.
+// ahead has what is known of pages loaded, so that the processor waits for all of them
+// at once, if at all. Precondition: g.mu.
 func (g *memory) ahead(uses []queuedUse) {
-	if !g.many() {
-		return
-	}
 	for i := range uses {
 		if g.stack != nil {
 			if p := g.rows.peek(uses[i].pfn); p != nil {
@@ -142,7 +165,7 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 			if g.stack != nil {
 				done += t.hitsEntries(refs[done:end], entries[done-first:])
 			} else {
-				n := c.tlb.hits(c.asid, refs[done:end], &c.pending)
+				n := t.translate(c, refs[done:end], entries[done-first:])
 				t.queueHits(refs[done:done+n], entries[done-first:])
 				done += n
 			}
@@ -164,8 +187,9 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 				break
 			}
 		}
-		t.tell()
+		t.tellSome(false)
 	}
+	t.tell()
 	return len(refs), OK
 }
 

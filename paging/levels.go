@@ -63,6 +63,13 @@ type StackPages struct{ chunked[StackPage] }
 // At is a page; it stays at its address.
 func (s *StackPages) At(page uint32) *StackPage { return s.at(page) }
 
+// Expect has the processor begin to load what is known of a page.
+func (s *StackPages) Expect(page uint32) {
+	if p := s.peek(page); p != nil {
+		prefetchWord(&p.Slot)
+	}
+}
+
 // StackEvent is what a UseStack counts.
 type StackEvent uint8
 

@@ -1,22 +1,11 @@
 package paging
 
-import "unsafe"
-
 // measured are the uses of a queue on their way through measureAll.
 type measured struct {
 	pages     [2 * window]uint32
 	known     [2 * window]*StackPage
 	distances [2 * window]uint32
-	lines     [2 * window]*uint64 // to be loaded
-	nobody    StackPage           // of pages of which nothing is known
-}
-
-// load has the processor begin to load the first n lines.
-func (m *measured) load(n int) {
-	prefetch((*[window]*uint64)(m.lines[:window]), min(n, window))
-	if n > window {
-		prefetch((*[window]*uint64)(m.lines[window:]), n-window)
-	}
+	nobody    StackPage // of pages of which nothing is known
 }
 
 // measureAll is use for references that needed no fault, where no page has more than
@@ -49,9 +38,10 @@ func (g *memory) simple(s *Space, u *queuedUse) {
 	g.use(u.pfn, use{mapping{s, u.vpn}, u.write, false})
 }
 
-// measureTogether takes a step for all uses before the next one, so that the
-// processor waits for what many of them need at once. Those of pages that are not on
-// the stack change nothing there: their turn is last.
+// measureTogether is measureAll where there are many pages: it takes a step for all
+// uses before the next one, so that the processor waits for what many of them need at
+// once. Those of pages that are not on the stack change nothing there: their turn is
+// last.
 func (g *memory) measureTogether(s *Space, uses []queuedUse) {
 	m, n := &g.measured, len(uses)
 	for i := range uses {
@@ -60,14 +50,9 @@ func (g *memory) measureTogether(s *Space, uses []queuedUse) {
 		if known == nil {
 			known = &m.nobody
 		}
-		m.pages[i], m.known[i], m.lines[i] = pfn, known, &known.Last
+		m.pages[i], m.known[i] = pfn, known
 	}
-	m.load(n)
 	g.stack.UseAll(m.pages[:n], m.known[:n], m.distances[:n])
-	for i, d := range m.distances[:n] {
-		m.lines[i] = (*uint64)(unsafe.Pointer(g.events.at(d)))
-	}
-	m.load(n)
 	for i, d := range m.distances[:n] {
 		if d > 0 {
 			g.measureOne(m.known[i], uses[i].write, d)
@@ -79,9 +64,14 @@ func (g *memory) measureTogether(s *Space, uses []queuedUse) {
 
 // measureOne is measure for a page with one entry and a use without a fault.
 func (g *memory) measureOne(p *StackPage, write bool, d uint32) {
-	g.writeBack(p, d)
-	p.levels.raise(d)
-	g.weigh(p, &p.levels, use{write: write}, d)
+	if p.clean == 0 && p.levels == (levels{}) { // used and written at once when last used: most are
+		g.events.readBack(d)
+		p.clean, p.used, p.written = d, 0, d
+	} else {
+		g.writeBack(p, d)
+		p.levels.raise(d)
+		g.weigh(p, &p.levels, use{write: write}, d)
+	}
 	if write {
 		p.written, p.clean = 0, 0
 	}

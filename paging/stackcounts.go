@@ -1,43 +1,118 @@
 package paging
 
+import "unsafe"
+
 // StackCounts are numbers of events at every size of memory. The zero value has none. It
 // is not safe for concurrent use.
-type StackCounts struct{ rows []stackRow }
+type StackCounts struct {
+	rows []stackRow
+
+	// Of many rows hardly any is in the caches of the processor. So a change is made a
+	// while after its row was asked for: when the next ones have taken its place here.
+	late    [64]stackChange
+	changes uint // that were late
+}
 
 // stackRow is what is added from a size of memory on, by event: half a cache line.
 type stackRow [4]int64
 
-// at is the row of a size, until another one is asked for.
-func (c *StackCounts) at(size uint32) *stackRow {
-	if int(size) < len(c.rows) {
-		return &c.rows[size]
-	}
-	return c.grow(size)
+// stackChange is what is to be added in memories of size pages or more.
+type stackChange struct {
+	size uint32
+	n    stackDelta
 }
 
-func (c *StackCounts) grow(size uint32) *stackRow {
+type stackDelta [NumStackEvents]int32
+
+// nearRows are so few that they are in the caches: their changes are never late.
+const nearRows = 1 << 10
+
+// near says that the row of a size is there, and in the caches.
+func (c *StackCounts) near(size uint32) bool {
+	if int(size) >= len(c.rows) {
+		c.grow(size)
+	}
+	return size < nearRows || len(c.rows) <= manyPages
+}
+
+// later adds events in memories of size pages or more. Precondition: the row is there.
+func (c *StackCounts) later(size uint32, n stackDelta) {
+	prefetchEntry((*uint64)(unsafe.Pointer(&c.rows[size]))) // a look at the row would wait for it
+	l := &c.late[c.changes%uint(len(c.late))]
+	c.changes++
+	c.rows[l.size].add(&l.n) // of size 0 and no events before there was one
+	l.size, l.n = size, n
+}
+
+func (r *stackRow) add(n *stackDelta) {
+	r[StackMinor] += int64(n[StackMinor])
+	r[StackMajor] += int64(n[StackMajor])
+	r[StackWriteBack] += int64(n[StackWriteBack])
+}
+
+// settle makes the changes that are late.
+func (c *StackCounts) settle() {
+	if c.changes == 0 {
+		return
+	}
+	for i := range c.late {
+		l := &c.late[i]
+		c.rows[l.size].add(&l.n)
+		*l = stackChange{}
+	}
+	c.changes = 0
+}
+
+func (c *StackCounts) grow(size uint32) {
 	n := max(1024, int(size)+1, len(c.rows)+len(c.rows)/2)
 	c.rows = append(c.rows, make([]stackRow, n-len(c.rows))...)
-	return &c.rows[size]
 }
 
 // add adds n events in memories of from up to, but not including, to pages.
-func (c *StackCounts) add(what StackEvent, from, to uint32, n int64) {
-	c.at(from)[what] += n
+func (c *StackCounts) add(what StackEvent, from, to uint32, n int32) {
+	c.change(what, from, n)
 	if to != AllMemories {
-		c.at(to)[what] -= n
+		c.change(what, to, -n)
 	}
+}
+
+func (c *StackCounts) change(what StackEvent, size uint32, n int32) {
+	if c.near(size) {
+		c.rows[size][what] += int64(n)
+		return
+	}
+	var one stackDelta
+	one[what] = n
+	c.later(size, one)
 }
 
 // below counts an event in memories of fewer than so many pages.
 func (c *StackCounts) below(what StackEvent, pages uint32) {
-	c.at(pages)[what]--
+	if c.near(pages) {
+		c.rows[pages][what]--
+	} else {
+		c.change(what, pages, -1)
+	}
 	c.rows[0][what]++
+}
+
+// readBack counts that memories of fewer than so many pages had to read a page, which
+// each of them had written.
+func (c *StackCounts) readBack(pages uint32) {
+	if c.near(pages) {
+		c.rows[pages][StackMajor]--
+		c.rows[pages][StackWriteBack]--
+	} else {
+		c.later(pages, stackDelta{StackMajor: -1, StackWriteBack: -1})
+	}
+	c.rows[0][StackMajor]++
+	c.rows[0][StackWriteBack]++
 }
 
 // From is how many more events of each kind there are in memories of so many pages than
 // in those of one page less.
 func (c *StackCounts) From(size uint32) (events [NumStackEvents]int64) {
+	c.settle()
 	if int(size) < len(c.rows) {
 		copy(events[:], c.rows[size][:])
 	}

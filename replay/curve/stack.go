@@ -10,7 +10,7 @@ import (
 // row of bits, and the page's old one is given up, so that the distance of a page
 // is the number of bits set from its slot on (B. T. Bennett, V. J. Kruskal: LRU Stack
 // Processing, IBM Journal of Research and Development 1975). Sums of the bits of
-// blocks make counting short, a Fenwick tree of them for the rest (P. Fenwick, 1994).
+// blocks make counting short.
 //
 // A page that is no more leaves a hole: memories that held it have room for one
 // page more, and do not take back what they had evicted. So its bit stays. The next
@@ -22,7 +22,7 @@ import (
 // least as many slots again then, so that this costs little for each use.
 type stack struct {
 	bits    []uint64
-	blocks  []uint32 // Fenwick tree over the bits set in blocks of blockBits, up to the open one
+	blocks  sums     // of the bits set in blocks of blockBits, up to the open one
 	open    uint32   // bits set in the block of the next use
 	next    uint32   // slot of the next use
 	pages   []uint32 // by slot
@@ -52,7 +52,7 @@ func newStack() *stack {
 func (s *stack) resize(slots int) {
 	s.bits = make([]uint64, slots/64)
 	s.pages = make([]uint32, slots)
-	s.blocks = make([]uint32, slots/blockBits+1)
+	s.blocks = newSums(slots / blockBits)
 	s.next, s.open = 0, 0
 }
 
@@ -153,7 +153,7 @@ func (s *stack) push(page uint32, p *paging.StackPage) {
 	slot := s.next
 	if s.next++; slot%blockBits == 0 {
 		if slot > 0 {
-			s.add(slot-1, s.open)
+			s.blocks.add((slot-1)>>blockShift, int(s.open))
 		}
 		s.open = 0
 	}
@@ -169,30 +169,32 @@ func (s *stack) clear(slot uint32) {
 	if slot>>blockShift == (s.next-1)>>blockShift {
 		s.open--
 	} else {
-		s.add(slot, ^uint32(0))
+		s.blocks.add(slot>>blockShift, -1)
 	}
 	s.alive--
-}
-
-func (s *stack) add(slot, n uint32) {
-	for i := slot>>blockShift + 1; int(i) < len(s.blocks); i += i & -i {
-		s.blocks[i] += n
-	}
 }
 
 // above is how many bits are set from the slot on.
 func (s *stack) above(slot uint32) uint32 {
 	block := slot >> blockShift
-	before := uint32(0) // in the blocks before
-	for i := block; i > 0; i &= i - 1 {
-		before += s.blocks[i]
+	before := s.blocks.before(block)
+	words := (*[blockWords]uint64)(s.bits[block*blockWords:])
+	last := slot / 64 % blockWords
+	whole := (*[blockWords]uint64)(wholeWords[blockWords-last:])
+	for w := range words { // of those from the slot's on nothing: how many that is cannot be guessed
+		before += uint32(bits.OnesCount64(words[w] & whole[w]))
 	}
-	for w := block * blockWords; w < slot/64; w++ {
-		before += uint32(bits.OnesCount64(s.bits[w]))
-	}
-	before += uint32(bits.OnesCount64(s.bits[slot/64] & (1<<(slot%64) - 1)))
+	before += uint32(bits.OnesCount64(words[last] & (1<<(slot%64) - 1)))
 	return uint32(s.alive) - before
 }
+
+// wholeWords are masks of words before one, and from it on.
+var wholeWords = func() (masks [2 * blockWords]uint64) {
+	for w := range blockWords {
+		masks[w] = ^uint64(0)
+	}
+	return masks
+}()
 
 // compact moves what is there to the first slots, in order.
 func (s *stack) compact() {
@@ -208,7 +210,7 @@ func (s *stack) compact() {
 	if slots > len(pages) || 4*slots < len(pages) {
 		s.resize(slots)
 	} else { // in place: nothing moves up
-		clear(s.blocks)
+		s.blocks.clear()
 		s.next, s.open = 0, 0
 	}
 	s.holes = s.holes[:0]
@@ -216,6 +218,11 @@ func (s *stack) compact() {
 	var nobody paging.StackPage
 	for w, word := range row {
 		row[w] = 0
+		if w+1 < len(row) {
+			for next := row[w+1]; next != 0; next &= next - 1 {
+				s.known.Expect(pages[(w+1)*64+bits.TrailingZeros64(next)])
+			}
+		}
 		for ; word != 0; word &= word - 1 {
 			slot := uint32(w*64 + bits.TrailingZeros64(word))
 			if page := pages[slot]; len(holes) > 0 && holes[slot] {
