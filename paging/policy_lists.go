@@ -146,8 +146,8 @@ func (l *pageLists) expect(e *pageList) {
 // is room for more. Precondition: base is 0, or the slots are made anew.
 func (l *pageLists) compact(e *pageList, base uint32) {
 	old := *e
-	if size := max(len(e.slots), leastSlots); base > 0 || 2*e.n >= len(e.slots) {
-		for size <= 2*e.n+int(base) {
+	if size := max(len(e.slots), leastSlots); base > 0 || 4*e.n >= len(e.slots) {
+		for size <= 4*e.n+int(base) {
 			size *= 2
 		}
 		e.slots, e.bits = make([]uint32, size), make([]uint64, size/64)
@@ -156,11 +156,22 @@ func (l *pageLists) compact(e *pageList, base uint32) {
 	for w := range old.bits {
 		word := old.bits[w]
 		old.bits[w] = 0
+		if old.n >= expectLonger && w+1 < len(old.bits) {
+			l.expectRows(old.slots[(w+1)*64:], old.bits[w+1])
+		}
 		for ; word != 0; word &= word - 1 {
 			p := old.slots[w*64+bits.TrailingZeros64(word)]
 			e.set(e.next, p, l.rows.at(p))
 			e.next++
 		}
+	}
+}
+
+// expectRows has the processor begin to load the rows of the pages in slots whose bits
+// are set.
+func (l *pageLists) expectRows(slots []uint32, bit uint64) {
+	for ; bit != 0; bit &= bit - 1 {
+		prefetchWord(&l.rows.at(slots[bits.TrailingZeros64(bit)]).slot)
 	}
 }
 
