@@ -1,6 +1,9 @@
 package paging
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // What an exact policy is told: the page of every reference, and of every copy
 // the kernel makes.
@@ -110,10 +113,10 @@ func (g *memory) ahead(uses []queuedUse) {
 	for i := range uses {
 		if g.stack != nil {
 			if p := g.rows.peek(uses[i].pfn); p != nil {
-				prefetchWord(&p.Slot)
+				prefetchLine(unsafe.Pointer(p))
 			}
 		} else if i := g.pages.peek(uses[i].pfn); i != nil {
-			prefetchWord(&i.slot)
+			prefetchLine(unsafe.Pointer(i))
 		}
 	}
 }
@@ -136,7 +139,7 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 			continue
 		}
 		if p := g.rows.peek(ptePFN(e)); p != nil {
-			prefetchWord(&p.Slot)
+			prefetchLine(unsafe.Pointer(p))
 		}
 	}
 }
@@ -144,8 +147,8 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 // load has what is known of a page and its frame loaded. Precondition: g.mu.
 func (g *memory) load(pfn uint32) {
 	if p := g.pages.peek(pfn); p != nil {
-		prefetchWord(&p.slot)
-		prefetchWord((*uint32)(&g.m.frames.at(pfn).kind))
+		prefetchLine(unsafe.Pointer(p))
+		prefetchLine(unsafe.Pointer(g.m.frames.at(pfn)))
 	}
 }
 

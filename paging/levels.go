@@ -1,6 +1,9 @@
 package paging
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // Faults for every size of memory at once, under exact LRU.
 //
@@ -66,7 +69,7 @@ func (s *StackPages) At(page uint32) *StackPage { return s.at(page) }
 // Expect has the processor begin to load what is known of a page.
 func (s *StackPages) Expect(page uint32) {
 	if p := s.peek(page); p != nil {
-		prefetchWord(&p.Slot)
+		prefetchLine(unsafe.Pointer(p))
 	}
 }
 

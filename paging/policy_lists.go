@@ -1,6 +1,9 @@
 package paging
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // pageLists are the lists of one policy. A page is on one of them at most, and moves
 // from one to another without allocation. Lists are numbered from 1.
@@ -130,13 +133,13 @@ func (l *pageLists) expect(e *pageList) {
 	for ; slot < e.far; slot = e.from(slot + 1) {
 		if at := l.rows.at(e.slots[slot]).at; at.space != nil {
 			if tab := at.space.table.find(at.vpn); tab != nil {
-				prefetchEntry(tab.entry(at.vpn))
+				prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
 			}
-			prefetchWord((*uint32)(&at.space.machine.frames.at(e.slots[slot]).kind))
+			prefetchLine(unsafe.Pointer(at.space.machine.frames.at(e.slots[slot])))
 		}
 	}
 	for k := 0; k < expectPages && slot < e.next; k++ {
-		prefetchWord(&l.rows.at(e.slots[slot]).slot)
+		prefetchLine(unsafe.Pointer(l.rows.at(e.slots[slot])))
 		slot = e.from(slot + 1)
 	}
 	e.near, e.far = max(e.far, e.first+1), slot
@@ -171,7 +174,7 @@ func (l *pageLists) compact(e *pageList, base uint32) {
 // are set.
 func (l *pageLists) expectRows(slots []uint32, bit uint64) {
 	for ; bit != 0; bit &= bit - 1 {
-		prefetchWord(&l.rows.at(slots[bits.TrailingZeros64(bit)]).slot)
+		prefetchLine(unsafe.Pointer(l.rows.at(slots[bits.TrailingZeros64(bit)])))
 	}
 }
 

@@ -17,14 +17,8 @@ next:
 done:
 	RET
 
-// func prefetchWord(at *uint32)
-TEXT ·prefetchWord(SB), NOSPLIT, $0-8
-	MOVQ       at+0(FP), AX
-	PREFETCHT0 (AX)
-	RET
-
-// func prefetchEntry(at *uint64)
-TEXT ·prefetchEntry(SB), NOSPLIT, $0-8
+// func prefetchLine(at unsafe.Pointer)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
 	MOVQ       at+0(FP), AX
 	PREFETCHT0 (AX)
 	RET

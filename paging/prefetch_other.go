@@ -2,7 +2,10 @@
 
 package paging
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // prefetch loads the first n entries, each independently of the others.
 func prefetch(entries *[window]*uint64, n int) {
@@ -13,8 +16,5 @@ func prefetch(entries *[window]*uint64, n int) {
 	}
 }
 
-// prefetchWord loads the cache line of a word.
-func prefetchWord(at *uint32) { atomic.LoadUint32(at) }
-
-// prefetchEntry is prefetchWord for an entry of a page table.
-func prefetchEntry(at *uint64) { atomic.LoadUint64(at) }
+// prefetchLine loads a word of the cache line.
+func prefetchLine(at unsafe.Pointer) { atomic.LoadUint32((*uint32)(at)) }

@@ -37,7 +37,7 @@ func (c *StackCounts) near(size uint32) bool {
 
 // later adds events in memories of size pages or more. Precondition: the row is there.
 func (c *StackCounts) later(size uint32, n stackDelta) {
-	prefetchEntry((*uint64)(unsafe.Pointer(&c.rows[size]))) // a look at the row would wait for it
+	prefetchLine(unsafe.Pointer(&c.rows[size])) // a look at the row would wait for it
 	l := &c.late[c.changes%uint(len(c.late))]
 	c.changes++
 	c.rows[l.size].add(&l.n) // of size 0 and no events before there was one
