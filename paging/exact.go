@@ -144,6 +144,15 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 	}
 }
 
+// loadAll is load for pages.
+func (g *memory) loadAll(pages []uint32) {
+	g.mu.Mutex.Lock() // not counted, as in expect
+	defer g.mu.Unlock()
+	for _, pfn := range pages {
+		g.load(pfn)
+	}
+}
+
 // load has what is known of a page and its frame loaded. Precondition: g.mu.
 func (g *memory) load(pfn uint32) {
 	if p := g.pages.peek(pfn); p != nil {

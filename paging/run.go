@@ -148,15 +148,19 @@ func (t *Task) expectFaults(entries []*uint64) int {
 	if g == nil || g.limit == 0 {
 		return window
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	var swapped [faultBatch]uint32
+	n := 0
 	for _, p := range entries {
 		if p == nil {
 			continue
 		}
 		if pfn := swapPFN(atomic.LoadUint64(p)); pfn != 0 {
-			g.load(pfn)
+			swapped[n] = pfn
+			n++
 		}
+	}
+	if n > 0 {
+		g.loadAll(swapped[:n])
 	}
 	return len(entries)
 }
