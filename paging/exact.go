@@ -95,10 +95,36 @@ func (t *Task) tellOf(uses []queuedUse) {
 		g.measureAll(t.space, uses)
 		return
 	}
+	if g.together != nil && g.onUse == nil {
+		g.hits(uses)
+		return
+	}
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
 	}
+}
+
+// hits is use for all in a queue, where nobody but the policy wants to know.
+// Precondition: g.mu.
+func (g *memory) hits(uses []queuedUse) {
+	const there = pageKnown | pageResident
+	h, n := &g.hit, 0
+	for k := range uses {
+		pfn := uses[k].pfn
+		if i := g.info(pfn); pfn != g.fresh && i.state&(there|pageAside|pageHeld) == there {
+			h.pages[n], h.known[n] = pfn, i
+			n++
+		}
+		g.fresh = 0
+	}
+	g.together.hits(h.pages[:n], h.known[:n])
+}
+
+// hitPages are the hits of a queue on their way to a policy.
+type hitPages struct {
+	pages [4 * window]uint32
+	known [4 * window]*pageInfo
 }
 
 // manyPages is how many pages there have to be for it to pay to load ahead what is

@@ -27,10 +27,12 @@ type memory struct {
 	mu       countedMutex   // innermost but for framePool.mu; taken under table locks
 	policy   policy         // mu
 	marks    accessedPolicy // immutable: the policy if it wants to know of uses without an entry, or nil
+	together hitsPolicy     // immutable: the policy if it can be told of many hits together, or nil
 	exact    bool           // immutable: the policy is told of every reference; those of the kernel never are
 	stack    UseStack       // immutable: of Config, or nil
 	events   *StackCounts   // mu: of stack, or nil
 	measured measured       // mu: room for measureTogether
+	hit      hitPages       // mu: room for hits
 	batched  bool           // immutable: reclaim in batches, with read-ahead of files and swap
 	pages    pageRows       // mu: by frame number
 	rows     *StackPages    // mu: of stack, or nil
@@ -105,6 +107,7 @@ func newMemory(m *Machine) (*memory, error) {
 	case g.limit > 0:
 		g.policy = how.make(g)
 		g.marks, _ = g.policy.(accessedPolicy)
+		g.together, _ = g.policy.(hitsPolicy)
 	}
 	return g, nil
 }

@@ -21,6 +21,12 @@ type policy interface {
 	forget(p uint32)
 }
 
+// hitsPolicy is a policy that can be told of many hits together.
+type hitsPolicy interface {
+	// hits is hit for pages, which are in memory, with what is known of each.
+	hits(pages []uint32, known []*pageInfo)
+}
+
 // policyRow is one row of the table of policies.
 type policyRow struct {
 	name    string

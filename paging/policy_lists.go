@@ -16,6 +16,8 @@ import (
 type pageLists struct {
 	rows  *pageRows // where a page has its list and slot, with what else is known of it
 	lists []pageList
+
+	loaded uint64 // of no meaning: has raise load
 }
 
 type pageList struct {
@@ -61,6 +63,28 @@ func (l *pageLists) put(list int, p uint32) {
 	to.set(to.next, p, i)
 	to.next++
 	i.on = uint8(list)
+}
+
+// raise moves pages that are on a list to its front, one after the other.
+func (l *pageLists) raise(list int, pages []uint32, rows []*pageInfo) {
+	e := &l.lists[list]
+	loaded := uint64(0)
+	for _, i := range rows { // none of these loads waits for another
+		loaded |= e.bits[i.slot/64]
+	}
+	l.loaded = loaded
+	for k, i := range rows {
+		if i.slot+1 == e.next {
+			continue
+		}
+		if int(e.next) == len(e.slots) {
+			l.compact(e, 0)
+		}
+		e.bits[i.slot/64] &^= 1 << (i.slot % 64)
+		e.slots[e.next], i.slot = pages[k], e.next
+		e.bits[e.next/64] |= 1 << (e.next % 64)
+		e.next++
+	}
 }
 
 // putLast moves a page to the end of a list, from wherever it is.
