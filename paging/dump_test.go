@@ -28,27 +28,27 @@ VMA 0x4000000000-0x4000002000 r-x shared /lib/x
 	tk.Access(far+PageSize, Exec)
 	is("touched", `VMA 0x3000000000-0x3000004000 rw- private [anon]
 PTE 0x3000000000 frame zero P--A--
-PTE 0x3000001000 frame 65 anon 1 PW-ADE
+PTE 0x3000001000 frame 257 anon 1 PW-ADE
 VMA 0x4000000000-0x4000002000 r-x shared /lib/x
-PTE 0x4000000000 frame 63 file 1 P-XA--
-PTE 0x4000001000 frame 64 file 1 P-XA--
+PTE 0x4000000000 frame 255 file 1 P-XA--
+PTE 0x4000001000 frame 256 file 1 P-XA--
 `)
 	child := tk.Fork(2, 2, 1)
 	tk.Mprotect(callBase+PageSize, PageSize, 0)
 	is("shared with a child, and no access", `VMA 0x3000000000-0x3000001000 rw- private [anon]
 PTE 0x3000000000 frame zero P--A--
 VMA 0x3000001000-0x3000002000 --- private [anon]
-PTE 0x3000001000 frame 65 anon 2 N--AD-
+PTE 0x3000001000 frame 257 anon 2 N--AD-
 VMA 0x3000002000-0x3000004000 rw- private [anon]
 VMA 0x4000000000-0x4000002000 r-x shared /lib/x
-PTE 0x4000000000 frame 63 file 1 P-XA--
-PTE 0x4000001000 frame 64 file 1 P-XA--
+PTE 0x4000000000 frame 255 file 1 P-XA--
+PTE 0x4000001000 frame 256 file 1 P-XA--
 `)
 	// the child's own entries are not accessed, and the file is not copied
 	tk = child
 	is("the child", `VMA 0x3000000000-0x3000004000 rw- private [anon]
 PTE 0x3000000000 frame zero P-----
-PTE 0x3000001000 frame 65 anon 2 P---D-
+PTE 0x3000001000 frame 257 anon 2 P---D-
 VMA 0x4000000000-0x4000002000 r-x shared /lib/x
 `)
 }
@@ -72,10 +72,10 @@ func TestExplain(t *testing.T) {
 		a    Access
 		want []string
 	}{
-		{tk, callBase, Write, []string{"VMA 0x3000000000-0x3000004000 rw- private [anon]", "a copy of it", "before PTE 0x3000000000 frame 65 anon 2 P--AD-",
-			"after  PTE 0x3000000000 frame 64 anon 1 PW-ADE", "minor, cow_copy, 1 entry"}},
-		{child, callBase, Write, []string{"no other owner -> made writable", "before PTE 0x3000000000 frame 65 anon 1 P---D-",
-			"after  PTE 0x3000000000 frame 65 anon 1 PW-ADE", "minor, cow_reuse, 0 entries"}},
+		{tk, callBase, Write, []string{"VMA 0x3000000000-0x3000004000 rw- private [anon]", "a copy of it", "before PTE 0x3000000000 frame 257 anon 2 P--AD-",
+			"after  PTE 0x3000000000 frame 256 anon 1 PW-ADE", "minor, cow_copy, 1 entry"}},
+		{child, callBase, Write, []string{"no other owner -> made writable", "before PTE 0x3000000000 frame 257 anon 1 P---D-",
+			"after  PTE 0x3000000000 frame 257 anon 1 PW-ADE", "minor, cow_reuse, 0 entries"}},
 		{tk, callBase, Exec, []string{"path a fetch is not permitted by rw- -> refused", "SIGSEGV, segv"}},
 		{tk, far, Read, []string{"VMA 0x4000000000-0x4000004000 rw- shared f", "it is read, and this waits -> the entry is empty -> pages of a file",
 			"before PTE 0x4000000000 -", "file 1 P--A--", "major, file_read"}},

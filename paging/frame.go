@@ -45,7 +45,7 @@ const (
 	// hugeZeroPFN is the first frame of the huge zero page (mm/huge_memory.c:
 	// huge_zero_pfn).
 	hugeZeroPFN = lastChunk << chunkShift
-	cacheBatch  = 64 // frames moved between a task and the pool at a time
+	cacheBatch  = 256 // frames moved between a task and the pool at a time: with 64 two tasks met there too often
 )
 
 // framePool hands out frames. The array grows in chunks as frames are first

@@ -190,8 +190,8 @@ func TestDumpLarge(t *testing.T) {
 	a := tk.pages(t, 2, MmapArgs{Addr: 1 << 32, Prot: rw, Flags: anon | MapFixed})
 	tk.Access(a, Write)
 	tk.Access(a+PageSize, Write)
-	// a task takes frames from the pool 64 at a time and uses the last first
-	if got := tk.Dump(); !strings.Contains(got, "PTE 0x100000000 swap 65 E") {
+	// a task takes frames from the pool 256 at a time and uses the last first
+	if got := tk.Dump(); !strings.Contains(got, "PTE 0x100000000 swap 257 E") {
 		t.Errorf("%s\nthe first page is in swap", got)
 	}
 }

@@ -245,7 +245,7 @@ func TestNonLinearExplained(t *testing.T) {
 	want := `VMA 0x3000000000-0x3000004000 rw- shared /memfd:x
 path a write is permitted by rw- -> the entry names a page of the file -> that page of the cache (do_nonlinear_fault)
 before PTE 0x3000000000 file 9
-after  PTE 0x3000000000 frame 65 shmem 1 PW-AD-
+after  PTE 0x3000000000 frame 257 shmem 1 PW-AD-
 minor, non_linear, 1 entry made present`
 	if got := strings.Join(told, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
