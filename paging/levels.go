@@ -123,7 +123,7 @@ func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 // Precondition: g.mu.
 func (g *memory) weigh(p *StackPage, e *levels, u use, d uint32) {
 	if d > 0 {
-		g.events.below(StackMajor, d)
+		g.events.missed(d)
 	}
 	need := e.used
 	if u.write && !p.shmem {

@@ -5,7 +5,9 @@ import "unsafe"
 // StackCounts are numbers of events at every size of memory. The zero value has none. It
 // is not safe for concurrent use.
 type StackCounts struct {
-	rows []stackRow
+	first  [nearRows]stackRow // of the first sizes, which are in the caches of the processor
+	misses int64              // major faults from size 0 on, without what is counted in first
+	rows   []stackRow         // of all sizes, without what is counted in first
 
 	// Of many rows hardly any is in the caches of the processor. So a change is made a
 	// while after its row was asked for: when the next ones have taken its place here.
@@ -24,19 +26,19 @@ type stackChange struct {
 
 type stackDelta [NumStackEvents]int32
 
-// nearRows are so few that they are in the caches: their changes are never late.
+// nearRows are so few that they are in the caches, as rows are where there are not
+// manyPages: their changes are never late.
 const nearRows = 1 << 10
 
-// near says that the row of a size is there, and in the caches.
-func (c *StackCounts) near(size uint32) bool {
+// later adds events in memories of size pages or more.
+func (c *StackCounts) later(size uint32, n stackDelta) {
 	if int(size) >= len(c.rows) {
 		c.grow(size)
 	}
-	return size < nearRows || len(c.rows) <= manyPages
-}
-
-// later adds events in memories of size pages or more. Precondition: the row is there.
-func (c *StackCounts) later(size uint32, n stackDelta) {
+	if len(c.rows) <= manyPages {
+		c.rows[size].add(&n)
+		return
+	}
 	prefetchLine(unsafe.Pointer(&c.rows[size])) // a look at the row would wait for it
 	l := &c.late[c.changes%uint(len(c.late))]
 	c.changes++
@@ -77,8 +79,8 @@ func (c *StackCounts) add(what StackEvent, from, to uint32, n int32) {
 }
 
 func (c *StackCounts) change(what StackEvent, size uint32, n int32) {
-	if c.near(size) {
-		c.rows[size][what] += int64(n)
+	if size < nearRows {
+		c.first[size][what] += int64(n)
 		return
 	}
 	var one stackDelta
@@ -86,27 +88,27 @@ func (c *StackCounts) change(what StackEvent, size uint32, n int32) {
 	c.later(size, one)
 }
 
-// below counts an event in memories of fewer than so many pages.
-func (c *StackCounts) below(what StackEvent, pages uint32) {
-	if c.near(pages) {
-		c.rows[pages][what]--
+// missed counts a major fault in memories of fewer than so many pages. For few it is
+// no call.
+func (c *StackCounts) missed(pages uint32) {
+	if pages < nearRows {
+		c.first[pages][StackMajor]--
 	} else {
-		c.change(what, pages, -1)
+		c.change(StackMajor, pages, -1)
 	}
-	c.rows[0][what]++
+	c.misses++
 }
 
 // readBack counts that memories of fewer than so many pages had to read a page, which
 // each of them had written.
 func (c *StackCounts) readBack(pages uint32) {
-	if c.near(pages) {
-		c.rows[pages][StackMajor]--
-		c.rows[pages][StackWriteBack]--
+	if n := (stackDelta{StackMajor: -1, StackWriteBack: -1}); pages < nearRows {
+		c.first[pages].add(&n)
 	} else {
-		c.later(pages, stackDelta{StackMajor: -1, StackWriteBack: -1})
+		c.later(pages, n)
 	}
-	c.rows[0][StackMajor]++
-	c.rows[0][StackWriteBack]++
+	c.first[0][StackMajor]++
+	c.first[0][StackWriteBack]++
 }
 
 // From is how many more events of each kind there are in memories of so many pages than
@@ -115,6 +117,14 @@ func (c *StackCounts) From(size uint32) (events [NumStackEvents]int64) {
 	c.settle()
 	if int(size) < len(c.rows) {
 		copy(events[:], c.rows[size][:])
+	}
+	if size < nearRows {
+		for what := range events {
+			events[what] += c.first[size][what]
+		}
+	}
+	if size == 0 {
+		events[StackMajor] += c.misses
 	}
 	return events
 }

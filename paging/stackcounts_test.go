@@ -26,8 +26,8 @@ func TestStackCounts(t *testing.T) {
 		}
 		switch what := StackEvent(r.IntN(NumStackEvents)); r.IntN(4) {
 		case 0:
-			c.below(what, d)
-			between(what, 0, d, 1)
+			c.missed(d)
+			between(StackMajor, 0, d, 1)
 		case 1:
 			c.readBack(d)
 			between(StackMajor, 0, d, 1)
