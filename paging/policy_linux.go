@@ -22,7 +22,7 @@ import "math"
 type linuxPolicy struct {
 	pageLists
 	g       *memory
-	pages   []linuxPage
+	pages   chunked[linuxPage]
 	age     uint64  // nonresident_age: pages that left or became active
 	cost    [2]uint // of anon, file (lruvec.anon_cost, file_cost)
 	written uint64  // pages written so far
@@ -68,7 +68,7 @@ func newLinux(g *memory) policy {
 
 func inactiveOf(kind uint8) int { return linuxInactiveAnon + 2*int(kind) }
 
-func (l *linuxPolicy) page(p uint32) *linuxPage { return at(&l.pages, p) }
+func (l *linuxPolicy) page(p uint32) *linuxPage { return l.pages.at(p) }
 
 func (l *linuxPolicy) insert(p uint32) {
 	i := l.page(p)

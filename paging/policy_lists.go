@@ -32,6 +32,7 @@ type pageList struct {
 
 const (
 	leastSlots   = 1 << 10
+	manySlots    = 1 << 16 // more than so many are given up with the last page
 	expectPages  = 16      // how many pages are looked at ahead at a time
 	expectLonger = 1 << 12 // than so many pages: of fewer all is in the caches of the processor
 )
@@ -114,8 +115,10 @@ func (l *pageLists) unlink(i *pageInfo) {
 	}
 	from := &l.lists[i.on]
 	from.bits[i.slot/64] &^= 1 << (i.slot % 64)
-	from.n--
 	i.on = 0
+	if from.n--; from.n == 0 && len(from.slots) > manySlots {
+		*from = pageList{} // a generation that has gone
+	}
 }
 
 // last is the page at the end of a list, 0 when it is empty.
@@ -173,11 +176,9 @@ func (l *pageLists) expect(e *pageList) {
 // is room for more. Precondition: base is 0, or the slots are made anew.
 func (l *pageLists) compact(e *pageList, base uint32) {
 	old := *e
-	if size := max(len(e.slots), leastSlots); base > 0 || 4*e.n >= len(e.slots) {
-		for size <= 4*e.n+int(base) {
-			size *= 2
-		}
-		e.slots, e.bits = make([]uint32, size), make([]uint64, size/64)
+	if n := len(e.slots); base > 0 || n <= 3*e.n || n > max(8*e.n, leastSlots) {
+		words := max(4*e.n+int(base), leastSlots)/64 + 1
+		e.slots, e.bits = make([]uint32, words*64), make([]uint64, words)
 	}
 	*e = pageList{slots: e.slots, bits: e.bits, first: base, next: base}
 	for w := range old.bits {

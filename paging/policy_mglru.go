@@ -25,7 +25,7 @@ package paging
 type mglruPolicy struct {
 	pageLists
 	g     *memory
-	pages []mglruPage
+	pages chunked[mglruPage]
 	max   uint64    // max_seq: the youngest generation
 	min   [2]uint64 // min_seq: the oldest of each kind
 	ctrl  [2]mglruControl
@@ -57,7 +57,7 @@ func generation(kind uint8, seq uint64) int {
 
 func (l *mglruPolicy) gens(kind uint8) uint64 { return l.max - l.min[kind] + 1 }
 
-func (l *mglruPolicy) page(p uint32) *mglruPage { return at(&l.pages, p) }
+func (l *mglruPolicy) page(p uint32) *mglruPage { return l.pages.at(p) }
 
 // insert is lru_gen_add_folio of a page that is faulted in, and lru_gen_refault.
 func (l *mglruPolicy) insert(p uint32) {
