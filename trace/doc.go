@@ -114,13 +114,17 @@
 //
 // With flag 4 the column of tokens is the same sequence of symbols behind a binary
 // arithmetic coder, whose probabilities come from the symbols before in the block:
-// for keeping and sending ([WithPacking]). Everything is in integers: / drops the
-// remainder, >> rounds down, also below 0, hashes are modulo 2^64.
+// for keeping and sending ([WithPacking]). Such a block has references. Everything is in
+// integers, with the precedence of Go: / drops the remainder, >> rounds down, also below
+// 0, hashes are modulo 2^64.
 //
 // The coder keeps low = 0 and high = 2^32-1. A bit that is 1 in p of 2^16 cases cuts at
 // mid = low + ((high-low)*p >> 16): 1 sets high = mid, 0 sets low = mid+1. While the
 // first bytes of both agree this byte is written, low becomes low<<8 and high
 // high<<8|255. At the end the four bytes of low are written, the first one first.
+// (high-low)*p takes 64 bits. A reader has taken four bytes as value before the first
+// bit, which is 1 where value <= mid, and takes one more into the low end of value for
+// each that is shifted out: it uses just those that were written.
 //
 // An estimate is a P, at first 2^21, and a count n, at first 0. As a probability it
 // is max(P>>6, 1), stretched it is st(P>>10). It learns a bit: P += ((2^22-1 for a 1,
@@ -141,28 +145,33 @@
 // each.
 //
 // A match is a place in the block whose symbol it predicts, the run of its predictions
-// that were right last, and the eight latest of them, of which e were wrong; at first
-// there is none. After each symbol the place moves on by one, whether it was right or
-// not. Then, if the run is below 16 or there is no match, a second place comes in: the
-// one after the symbol at which the top 16 bits of h of the context of length 4, with
-// that symbol in it, were last what they are now. If it is another one than that of
-// the match, and of the symbols before it and of those before the next one to code
-// more are the same, counted back from the end up to 32, than the run is long, the match
-// goes there, with that number for a run and e = 0.
+// that were right last, and the eight latest of them, of which e were wrong (those that
+// there have not been count as right); at first there is none, and its run is 0. After
+// each symbol the place moves on by one, whether it was right or not; a wrong one makes
+// the run 0, and the match stays. Then, if the run is below 16, a second place comes in:
+// the one after the symbol at which the top 16 bits of h of the context of length 4 (of
+// fewer symbols where there are not more), with that symbol in it, were last what they
+// are now. If it is another one than that of the match, and of the symbols before it and
+// of those before the next one to code more are the same, counted back from the end up
+// to 32, than the run is long, the match goes there, with that number for a run, and all
+// eight predictions are forgotten. Where these bits were last what they are is noted
+// after every symbol, whatever the run.
 //
 // To code a symbol, a bit says whether it is the symbol s that the match predicts, if
 // there is one; then for each place in the lists from the first to the last and for
 // each length from 16 to 1 whether it is the symbol s at that place, if there is one
-// that was not asked for yet. A 1 ends it. t is how many were asked for before, at
-// most 3. The bit comes from a mixer:
+// that was not asked for yet, what the match predicted among them. A 1 ends it. t is how
+// many were asked for before, at most 3. Here s is the number plus 1. The bit comes from
+// a mixer:
 //
 //	input    of each length the stretched estimate of s in its slot, in which f is
-//	         the first count: s is first: one for each f and t; it stands at place r
-//	         (from 0) with count c: one for each min(r, 3), number of bits of f, and
-//	         min(c, 7); it is absent: one for each min(f, 31) and t. An empty slot
-//	         gives 0. Then that of the match, one for whether it predicts s, min(run,
-//	         31), e and t; 0 where there is none. Then 77. Limit 60
-//	weights  at first 19660; a set for each s%1024 and min(t, 1)
+//	         the first count; each length has estimates of its own. s is first: one
+//	         for each f and t; it stands at place r (from 0) with count c: one for
+//	         each min(r, 3), number of bits of f, and min(c, 7); it is absent: one for
+//	         each min(f, 31) and t. An empty slot gives 0. Then that of the match, one
+//	         for whether it predicts s, min(run, 31), e and t; 0 where there is none.
+//	         Then 77, as it is. The limit of these estimates is 60
+//	weights  of the seven inputs, at first 19660; a set for each s%1024 and min(t, 1)
 //	x        the sum of input*weight, >> 16, from -2047 to 2047
 //	curve    33 values for each s%1024, at first knot[k]*16; with k and w of x it gives
 //	         (curve[k]*(128-w) + curve[k+1]*w) >> 7
@@ -173,13 +182,14 @@
 // weight += (input*d*20 + 2^15) >> 16, where d = (4095 or 0) - sq(x); estimates.
 //
 // After a 0 for all of them a bit says whether the symbol is a definition, with an
-// estimate of its own, and if not 14 bits are its number, the highest first, each with
-// an estimate for the bits before it; limit 30 for both.
+// estimate of its own, and if not 14 bits are its number (without the 1), the highest
+// first, each with an estimate for the bits before it; limit 30 for both. Numbers from
+// 16320 on are damage.
 //
 // Last, the symbol goes to the front of the list of each of the five slots: if it
 // stands there, its count grows by 1 up to 60. Else it is taken out of its place, or
-// where it is absent and the list is full the last one is; it begins with count 0, and
-// the count of the one that was first becomes a quarter.
+// where it is absent and the list is full the last one is; in both cases it begins with
+// count 0, and the count of the one that was first becomes count/4.
 //
 // # Limits
 //
