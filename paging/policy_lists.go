@@ -75,6 +75,9 @@ func (l *pageLists) raise(list int, pages []uint32, rows []*pageInfo) {
 	}
 	l.loaded = loaded
 	for k, i := range rows {
+		if invariants && int(i.on) != list {
+			broken("page %d is on list %d and not %d", pages[k], i.on, list)
+		}
 		if i.slot+1 == e.next {
 			continue
 		}
@@ -176,7 +179,7 @@ func (l *pageLists) expect(e *pageList) {
 // is room for more. Precondition: base is 0, or the slots are made anew.
 func (l *pageLists) compact(e *pageList, base uint32) {
 	old := *e
-	if n := len(e.slots); base > 0 || n <= 3*e.n || n > max(8*e.n, leastSlots) {
+	if n := len(e.slots); base > 0 || n <= 3*e.n || n > max(8*e.n, 2*leastSlots) {
 		words := max(4*e.n+int(base), leastSlots)/64 + 1
 		e.slots, e.bits = make([]uint32, words*64), make([]uint64, words)
 	}

@@ -52,10 +52,7 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 	b.Run("zstd=d", func(b *testing.B) {
-		zstd, err := exec.LookPath("zstd")
-		if err != nil {
-			b.Skip("the zstd command is missing: apt-get install zstd")
-		}
+		zstd := zstdCommand(b)
 		path := filepath.Join(b.TempDir(), "x.vmt.zst")
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			b.Fatal(err)

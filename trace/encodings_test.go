@@ -174,10 +174,7 @@ func decompressTime(b *testing.B, zw *zstd.Encoder, encode func([]byte, []Ref) [
 // stockBaseline is what the zstd command makes of the words at its level 19, in
 // one frame.
 func stockBaseline(b *testing.B, refs []Ref, accesses uint64) {
-	tool, err := exec.LookPath("zstd")
-	if err != nil {
-		b.Skip("the zstd command is missing: apt-get install zstd")
-	}
+	tool := zstdCommand(b)
 	path := filepath.Join(b.TempDir(), "words")
 	if err := os.WriteFile(path, wordLayout(nil, refs), 0o600); err != nil {
 		b.Fatal(err)

@@ -244,12 +244,19 @@ func TestSeekable(t *testing.T) {
 	}
 }
 
+// zstdCommand is the zstd command.
+func zstdCommand(tb testing.TB) string {
+	tb.Helper()
+	path, err := exec.LookPath("zstd")
+	if err != nil {
+		tb.Skip("the zstd command is missing: apt-get install zstd")
+	}
+	return path
+}
+
 // TestStockTools: the zstd command accepts the file and counts its frames.
 func TestStockTools(t *testing.T) {
-	zstd, err := exec.LookPath("zstd")
-	if err != nil {
-		t.Skip("the zstd command is missing: apt-get install zstd")
-	}
+	zstd := zstdCommand(t)
 	data := blocks(t, timed(t))
 	path := filepath.Join(t.TempDir(), "x.zst") // zstd wants its own suffix
 	if err := os.WriteFile(path, data, 0o600); err != nil {

@@ -65,10 +65,7 @@ func rewrite(b *testing.B, w io.Writer, data []byte, opts []WriterOption) {
 // access.
 func plainSize(b *testing.B, data []byte) (size int64) {
 	b.Helper()
-	tool, err := exec.LookPath("zstd")
-	if err != nil {
-		b.Skip("the zstd command is missing: apt-get install zstd")
-	}
+	tool := zstdCommand(b)
 	cmd := exec.Command(tool, "-19", "-c")
 	in, err := cmd.StdinPipe()
 	if err != nil {
