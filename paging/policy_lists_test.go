@@ -68,3 +68,55 @@ func TestPageListsLookAhead(t *testing.T) {
 		t.Errorf("%d pages are left", n)
 	}
 }
+
+// Generations: all pages go from one list to the next, in order, and a list that has
+// gone keeps no slots.
+func TestPageListsGenerations(t *testing.T) {
+	const pages = manySlots / 2
+	l := newPageLists(2, new(pageRows))
+	for p := uint32(1); p <= pages; p++ {
+		l.put(1, p)
+	}
+	for _, turn := range [][2]int{{1, 2}, {2, 1}, {1, 2}} {
+		from, to := turn[0], turn[1]
+		for p := uint32(1); p <= pages; p++ {
+			if got := l.last(from); got != p {
+				t.Fatalf("the last page of list %d is %d, want %d", from, got, p)
+			}
+			l.put(to, p)
+		}
+		if e := &l.lists[from]; e.n != 0 || e.slots != nil {
+			t.Errorf("list %d has %d pages and %d slots", from, e.n, len(e.slots))
+		}
+	}
+}
+
+// Pages raised together stand as those that are put one by one.
+func TestPageListsRaise(t *testing.T) {
+	const pages = 2000
+	rnd := rand.New(rand.NewPCG(3, 0))
+	var rows, others pageRows
+	together, single := newPageLists(1, &rows), newPageLists(1, &others)
+	for p := uint32(1); p <= pages; p++ {
+		together.put(1, p)
+		single.put(1, p)
+	}
+	for range 2000 {
+		some := make([]uint32, rnd.IntN(64))
+		known := make([]*pageInfo, len(some))
+		for i := range some {
+			some[i] = 1 + rnd.Uint32N(pages) // some twice
+			known[i] = rows.at(some[i])
+			single.put(1, some[i])
+		}
+		together.raise(1, some, known)
+		if got, want := together.last(1), single.last(1); got != want {
+			t.Fatalf("the last page is %d, want %d", got, want)
+		}
+	}
+	for a, b := together.newest(1), single.newest(1); a != 0 || b != 0; a, b = together.older(a), single.older(b) {
+		if a != b {
+			t.Fatalf("page %d stands where %d should", a, b)
+		}
+	}
+}
