@@ -35,11 +35,14 @@ type queuedUse struct {
 	write bool
 }
 
-// useQueue has room for the uses of two windows: a reference has two at most.
+// mostUses are those of two windows: a reference has two at most.
+const mostUses = 4 * window
+
+// useQueue is a queue of uses.
 type useQueue struct {
 	n      int
 	loaded int // what is known of the pages of so many is on its way from memory
-	uses   [4 * window]queuedUse
+	uses   [mostUses]queuedUse
 }
 
 // enqueue queues the uses of a reference that needed no fault, by its entry. There has
@@ -88,10 +91,6 @@ func (t *Task) tellOf(uses []queuedUse) {
 		return
 	}
 	if g.stack != nil && g.onUse == nil && t.machine.cfg.THP == THPNever && len(g.shared) == 0 {
-		for len(uses) > 2*window {
-			g.measureAll(t.space, uses[:2*window])
-			uses = uses[2*window:]
-		}
 		g.measureAll(t.space, uses)
 		return
 	}
@@ -123,8 +122,8 @@ func (g *memory) hits(uses []queuedUse) {
 
 // hitPages are the hits of a queue on their way to a policy.
 type hitPages struct {
-	pages [4 * window]uint32
-	known [4 * window]*pageInfo
+	pages [mostUses]uint32
+	known [mostUses]*pageInfo
 }
 
 // manyPages is how many pages there have to be for it to pay to load ahead what is

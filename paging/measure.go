@@ -2,9 +2,9 @@ package paging
 
 // measured are the uses of a queue on their way through measureAll.
 type measured struct {
-	pages     [2 * window]uint32
-	known     [2 * window]*StackPage
-	distances [2 * window]uint32
+	pages     [mostUses]uint32
+	known     [mostUses]*StackPage
+	distances [mostUses]uint32
 	nobody    StackPage // of pages of which nothing is known
 }
 

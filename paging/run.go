@@ -113,7 +113,7 @@ const window, stretch = 32, 128
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	refs = refs[:min(len(refs), window)]
 	p, end := t.space.table, t.end
-	bits := p.bits & 31
+	bits := p.bits & 31  // so that a shift by it is one instruction
 	var dirs [8]struct { // the lowest directories, by the last bits of their numbers
 		number uint64 // plus 1
 		tables []atomic.Pointer[table]

@@ -6,7 +6,7 @@ import "unsafe"
 // is not safe for concurrent use.
 type StackCounts struct {
 	first  [nearRows]stackRow // of the first sizes, which are in the caches of the processor
-	misses int64              // major faults from size 0 on, without what is counted in first
+	misses int64              // major faults from size 0 on, kept apart so that missed is inlined
 	rows   []stackRow         // of all sizes, without what is counted in first
 
 	// Of many rows hardly any is in the caches of the processor. So a change is made a
