@@ -53,7 +53,8 @@
 //   - Resident memory by kind for each process, page-table memory, peaks.
 //   - Memory under a limit (memory.go): charged as by a memory cgroup, swap with
 //     slots, swap cache and read-ahead (swap.go), reclaim through a reverse map
-//     (reclaim.go) by a table of policies (policy.go), out of memory as an outcome;
+//     (reclaim.go, exchange.go) by a table of policies (policy.go), out of memory as an
+//     outcome;
 //     or memory of a whole machine, with watermarks and kswapd (kswapd.go);
 //     write-back of dirty pages of files by age (flusher.go);
 //     faults at every size of memory at once (levels.go, measure.go), and a machine of
@@ -92,7 +93,8 @@
 //	              memory.mu, File.ahead.mu, Machine.shmemMu, Machine.tasksMu, Machine.filesMu,
 //	              hugePools.mu, framePool.mu, kernelMaps.mu, cpu.queueMu, flusher.mu:
 //	              nothing but framePool.mu, cpu.queueMu and flusher.mu is taken under them, and Machine.filesMu
-//	              and hugePools.mu under Machine.shmemMu
+//	              and hugePools.mu under Machine.shmemMu; and the table.mu of a page that
+//	              leaves memory is tried, but not waited for, under memory.mu (exchange.go)
 //
 // What happens at them is counted by class: Stats.Locks, lockstats.go.
 //

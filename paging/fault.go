@@ -55,7 +55,11 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	}
 	v, kind, out, pages := t.demandZero(vpn, a), DemandZero, Minor, 1
 	if v == nil {
-		v, kind, out, pages = t.attempt(vpn, a)
+		if v = t.exchange(vpn, a); v != nil {
+			kind, out = SwapIn, Major
+		} else {
+			v, kind, out, pages = t.attempt(vpn, a)
+		}
 	}
 	for out >= outGrow {
 		if out == outBusy {

@@ -89,6 +89,16 @@ func (tab *table) lockSecond(t *Task) {
 	t.counts(LockPageTable).took(&tab.mu)
 }
 
+// tryLockSecond is lockSecond if nobody has the lock.
+func (tab *table) tryLockSecond(t *Task) bool {
+	if !tab.mu.TryLock() {
+		return false
+	}
+	t.locks.acquire(rankSecond)
+	t.counts(LockPageTable).Acquired++
+	return true
+}
+
 func (tab *table) unlockSecond(t *Task) {
 	tab.mu.Unlock()
 	t.locks.release(rankSecond)

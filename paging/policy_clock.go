@@ -22,11 +22,14 @@ func (c *clockPolicy) forget(p uint32) { c.drop(p) }
 func (c *clockPolicy) victim(uint32) uint32 {
 	for {
 		p := c.last(1)
+		if p == 0 {
+			return 0
+		}
 		used := c.mark(p)
 		if c.g.young(p) > 0 {
 			*used = 1
 		}
-		if p == 0 || *used == 0 {
+		if *used == 0 {
 			c.drop(p)
 			return p
 		}

@@ -162,7 +162,7 @@ func (l *pageLists) expect(e *pageList) {
 	slot := e.from(max(e.near, e.first))
 	for ; slot < e.far; slot = e.from(slot + 1) {
 		if at := l.rows.at(e.slots[slot]).at; at.space != nil {
-			if tab := at.space.table.find(at.vpn); tab != nil {
+			if tab := at.space.machine.memory.tables.of(at); tab != nil {
 				prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
 			}
 			prefetchLine(unsafe.Pointer(at.space.machine.frames.at(e.slots[slot])))

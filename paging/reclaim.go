@@ -280,8 +280,7 @@ func (g *memory) young(pfn uint32) (refs int) {
 	if g.exact {
 		return 0 // the policy has been told
 	}
-	i := g.info(pfn)
-	if at := i.at; at.space != nil && g.clearAccessed(at, pfn) {
+	if at := g.info(pfn).at; at.space != nil && g.clearAccessed(at, pfn) {
 		refs++
 	}
 	if len(g.shared) == 0 {
@@ -300,7 +299,7 @@ func (g *memory) young(pfn uint32) (refs int) {
 // compare-and-swap, as when the walker sets it. The bit of a huge page speaks for
 // each of its pages. Precondition: g.mu.
 func (g *memory) clearAccessed(at mapping, pfn uint32) bool {
-	tab := at.space.table.find(at.vpn)
+	tab := g.tables.of(at)
 	if tab == nil {
 		return false
 	}

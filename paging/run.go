@@ -145,7 +145,7 @@ func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 func (t *Task) expectFaults(entries []*uint64) int {
 	entries = entries[:min(len(entries), faultBatch)]
 	g := t.machine.memory
-	if g == nil || g.limit == 0 {
+	if g == nil || g.limit == 0 || t.space.rss.pages[rssSwap].Load()+t.made[rssSwap] == 0 {
 		return window
 	}
 	var swapped [faultBatch]uint32

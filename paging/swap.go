@@ -54,6 +54,15 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 	if !ok {
 		return -1, false
 	}
+	t.mapSwapped(v, tab, vpn, pfn, alone, e, a)
+	t.charge(rssSwap, -1)
+	t.charge(rssAnon, 1)
+	return 1, read
+}
+
+// mapSwapped maps a page that was brought back in place of its entry e of swap; alone
+// says that it has no other owner. Precondition: tab.mu.
+func (t *Task) mapSwapped(v *vma, tab *table, vpn uint64, pfn uint32, alone bool, e uint64, a Access) {
 	t.machine.frames.at(pfn).mapcount.Add(1)
 	now := mkPTE(pfn, t.bits(v, false)&^pteW|e&pteExclusive)
 	if alone {
@@ -66,9 +75,6 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 		}
 	}
 	tab.set(vpn, now)
-	t.charge(rssSwap, -1)
-	t.charge(rssAnon, 1)
-	return 1, read
 }
 
 // bringBack maps a page in place of an entry of swap: alone says that it has no other

@@ -25,6 +25,7 @@ type Task struct {
 	actor   *Task     // for whom this task acts on another's address space, nil = itself
 	info    FaultInfo // of the last fault, for the observer
 	near    nearTable
+	tables  tableCache
 	running bool          // inside Run
 	trial   bool          // in a trial: no fault is taken
 	log     *faultLog     // where faults are noted that are told later, else nil
@@ -148,7 +149,11 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 		c.apply()
 		entry = nil
 	}
-	hit, empty := tlbMiss, entry != nil && atomic.LoadUint64(entry) == 0
+	hit, empty := tlbMiss, false
+	if entry != nil {
+		e := atomic.LoadUint64(entry)
+		empty = e == 0 || isSwap(e)
+	}
 	if empty {
 		c.tlb.missed(a)
 	} else if hit = c.tlb.lookup(c.asid, vpn, a); hit == tlbFound {
@@ -222,7 +227,7 @@ func (t *Task) leaf(vpn uint64) *table {
 	if t.near.key == key && t.near.prune == prune {
 		return t.near.t
 	}
-	tab := t.space.table.find(vpn)
+	tab := t.tables.of(mapping{t.space, vpn})
 	if tab != nil {
 		t.near = nearTable{key, prune, tab}
 	}
