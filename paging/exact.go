@@ -38,12 +38,18 @@ type queuedUse struct {
 // mostUses are those of two windows: a reference has two at most.
 const mostUses = 4 * window
 
-// useQueue is a queue of uses.
+// useQueue is a queue of uses, or, where the policy is told of hits together and nobody
+// else wants to know, only of the pages.
 type useQueue struct {
 	n      int
 	loaded int // what is known of the pages of so many is on its way from memory
 	uses   [mostUses]queuedUse
+	hits   int
+	pages  [mostUses]uint32
 }
+
+// full says that there may be no room for another reference, which has two uses at most.
+func (q *useQueue) full() bool { return max(q.n, q.hits) > mostUses-2 }
 
 // enqueue queues the uses of a reference that needed no fault, by its entry. There has
 // to be room for two.
@@ -57,9 +63,18 @@ func (q *useQueue) enqueue(r Ref, e uint64) {
 	}
 }
 
+// enqueuePage queues a page that was used, by its entry.
+func (q *useQueue) enqueuePage(e uint64) {
+	q.pages[q.hits] = ptePFN(e)
+	q.hits++
+}
+
+// onlyPages says that of uses only the pages are queued.
+func (g *memory) onlyPages() bool { return g.together != nil && g.onUse == nil }
+
 // tell tells the policy of the uses in the queue.
 func (t *Task) tell() {
-	if t.queue != nil && t.queue.n > 0 {
+	if t.queue != nil && t.queue.n+t.queue.hits > 0 {
 		t.tellSome(true)
 	}
 }
@@ -70,6 +85,12 @@ func (t *Task) tellSome(all bool) {
 	g, q := t.machine.memory, t.queue
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.onlyPages() {
+		g.fresh = 0
+		g.together.hits(q.pages[:q.hits])
+		q.hits = 0
+		return
+	}
 	if !g.many() {
 		t.tellOf(q.uses[:q.n])
 		q.n, q.loaded = 0, 0
@@ -94,36 +115,10 @@ func (t *Task) tellOf(uses []queuedUse) {
 		g.measureAll(t.space, uses)
 		return
 	}
-	if g.together != nil && g.onUse == nil {
-		g.hits(uses)
-		return
-	}
 	for i := range uses {
 		u := &uses[i]
 		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
 	}
-}
-
-// hits is use for all in a queue, where nobody but the policy wants to know.
-// Precondition: g.mu.
-func (g *memory) hits(uses []queuedUse) {
-	const there = pageKnown | pageResident
-	h, n := &g.hit, 0
-	for k := range uses {
-		pfn := uses[k].pfn
-		if i := g.info(pfn); pfn != g.fresh && i.state&(there|pageAside|pageHeld) == there {
-			h.pages[n], h.known[n] = pfn, i
-			n++
-		}
-		g.fresh = 0
-	}
-	g.together.hits(h.pages[:n], h.known[:n])
-}
-
-// hitPages are the hits of a queue on their way to a policy.
-type hitPages struct {
-	pages [mostUses]uint32
-	known [mostUses]*pageInfo
 }
 
 // manyPages is how many pages there have to be for it to pay to load ahead what is
@@ -260,14 +255,18 @@ func (t *Task) hitsEntries(refs []Ref, entries []*uint64) int {
 // queueHits queues references that the TLB had, by the entries that were looked at
 // ahead.
 func (t *Task) queueHits(refs []Ref, entries []*uint64) {
-	q := t.queue
+	q, only := t.queue, t.machine.memory.onlyPages()
 	for i, r := range refs {
 		entry := entries[i]
 		if entry == nil { // a fault has made its table since
 			vpn := r.vpn()
 			entry = t.leaf(vpn).entry(vpn)
 		}
-		q.enqueue(r, atomic.LoadUint64(entry))
+		if e := atomic.LoadUint64(entry); only {
+			q.enqueuePage(e)
+		} else {
+			q.enqueue(r, e)
+		}
 	}
 }
 
@@ -288,12 +287,21 @@ func (t *Task) performExact(c *cpu, r Ref, entry *uint64) Outcome {
 }
 
 func (t *Task) touchExact(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
-	moved := c.moved
+	moved, q := c.moved, t.queue
+	t.brought = false
 	out := t.touchAt(c, vpn, a, entry)
-	if entry != nil && out == OK && !t.faulted && c.moved == moved && t.queue.n < len(t.queue.uses)-2 {
+	if t.brought { // by this reference, which is no use then
+		t.faulted = false
+		return out
+	}
+	if entry != nil && out == OK && !t.faulted && c.moved == moved && !q.full() {
 		if e := atomic.LoadUint64(entry); e&pteP != 0 {
-			t.queue.uses[t.queue.n] = queuedUse{vpn, ptePFN(e), a == Write}
-			t.queue.n++
+			if t.machine.memory.onlyPages() {
+				q.enqueuePage(e)
+			} else {
+				q.uses[q.n] = queuedUse{vpn, ptePFN(e), a == Write}
+				q.n++
+			}
 			return out
 		}
 	}

@@ -50,6 +50,9 @@ func (t *Task) exchange(vpn uint64, a Access) *vma {
 	if a == Write {
 		g.freeSlot(i)
 	}
+	if g.onlyPages() {
+		g.fresh, t.brought = 0, true
+	}
 	g.mu.Unlock()
 	t.mapSwapped(v, tab, vpn, pfn, true, e, a)
 	tab.unlock(t)

@@ -32,7 +32,6 @@ type memory struct {
 	stack    UseStack       // immutable: of Config, or nil
 	events   *StackCounts   // mu: of stack, or nil
 	measured measured       // mu: room for measureTogether
-	hit      hitPages       // mu: room for hits
 	batched  bool           // immutable: reclaim in batches, with read-ahead of files and swap
 	pages    pageRows       // mu: by frame number
 	rows     *StackPages    // mu: of stack, or nil

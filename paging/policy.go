@@ -23,8 +23,10 @@ type policy interface {
 
 // hitsPolicy is a policy that can be told of many hits together.
 type hitsPolicy interface {
-	// hits is hit for pages, which are in memory, with what is known of each.
-	hits(pages []uint32, known []*pageInfo)
+	// hits is hit for pages, mostUses at most, one after the other. A page that is hit
+	// twice in a row is told of once or twice, and one that is not in the order of the
+	// policy is to be passed over.
+	hits(pages []uint32)
 }
 
 // policyRow is one row of the table of policies.

@@ -16,8 +16,6 @@ import (
 type pageLists struct {
 	rows  *pageRows // where a page has its list and slot, with what else is known of it
 	lists []pageList
-
-	loaded uint64 // of no meaning: has raise load
 }
 
 type pageList struct {
@@ -64,31 +62,6 @@ func (l *pageLists) put(list int, p uint32) {
 	to.set(to.next, p, i)
 	to.next++
 	i.on = uint8(list)
-}
-
-// raise moves pages that are on a list to its front, one after the other.
-func (l *pageLists) raise(list int, pages []uint32, rows []*pageInfo) {
-	e := &l.lists[list]
-	loaded := uint64(0)
-	for _, i := range rows { // none of these loads waits for another
-		loaded |= e.bits[i.slot/64]
-	}
-	l.loaded = loaded
-	for k, i := range rows {
-		if invariants && int(i.on) != list {
-			broken("page %d is on list %d and not %d", pages[k], i.on, list)
-		}
-		if i.slot+1 == e.next {
-			continue
-		}
-		if int(e.next) == len(e.slots) {
-			l.compact(e, 0)
-		}
-		e.bits[i.slot/64] &^= 1 << (i.slot % 64)
-		e.slots[e.next], i.slot = pages[k], e.next
-		e.bits[e.next/64] |= 1 << (e.next % 64)
-		e.next++
-	}
 }
 
 // putLast moves a page to the end of a list, from wherever it is.
@@ -161,18 +134,26 @@ func (l *pageLists) newer(p uint32) uint32 {
 func (l *pageLists) expect(e *pageList) {
 	slot := e.from(max(e.near, e.first))
 	for ; slot < e.far; slot = e.from(slot + 1) {
-		if at := l.rows.at(e.slots[slot]).at; at.space != nil {
-			if tab := at.space.machine.memory.tables.of(at); tab != nil {
-				prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
-			}
-			prefetchLine(unsafe.Pointer(at.space.machine.frames.at(e.slots[slot])))
-		}
+		expectPlaces(l.rows, e.slots[slot])
 	}
 	for k := 0; k < expectPages && slot < e.next; k++ {
-		prefetchLine(unsafe.Pointer(l.rows.at(e.slots[slot])))
+		expectRow(l.rows, e.slots[slot])
 		slot = e.from(slot + 1)
 	}
 	e.near, e.far = max(e.far, e.first+1), slot
+}
+
+// expectRow has the processor begin to load what is known of a page.
+func expectRow(rows *pageRows, p uint32) { prefetchLine(unsafe.Pointer(rows.at(p))) }
+
+// expectPlaces does so for what that leads to: the entry and the frame.
+func expectPlaces(rows *pageRows, p uint32) {
+	if at := rows.at(p).at; at.space != nil {
+		if tab := at.space.machine.memory.tables.of(at); tab != nil {
+			prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
+		}
+		prefetchLine(unsafe.Pointer(at.space.machine.frames.at(p)))
+	}
 }
 
 // compact moves the pages of a list together, to the slots from base on, where there
@@ -202,7 +183,7 @@ func (l *pageLists) compact(e *pageList, base uint32) {
 // are set.
 func (l *pageLists) expectRows(slots []uint32, bit uint64) {
 	for ; bit != 0; bit &= bit - 1 {
-		prefetchLine(unsafe.Pointer(l.rows.at(slots[bits.TrailingZeros64(bit)])))
+		expectRow(l.rows, slots[bits.TrailingZeros64(bit)])
 	}
 }
 

@@ -90,33 +90,3 @@ func TestPageListsGenerations(t *testing.T) {
 		}
 	}
 }
-
-// Pages raised together stand as those that are put one by one.
-func TestPageListsRaise(t *testing.T) {
-	const pages = 2000
-	rnd := rand.New(rand.NewPCG(3, 0))
-	var rows, others pageRows
-	together, single := newPageLists(1, &rows), newPageLists(1, &others)
-	for p := uint32(1); p <= pages; p++ {
-		together.put(1, p)
-		single.put(1, p)
-	}
-	for range 2000 {
-		some := make([]uint32, rnd.IntN(64))
-		known := make([]*pageInfo, len(some))
-		for i := range some {
-			some[i] = 1 + rnd.Uint32N(pages) // some twice
-			known[i] = rows.at(some[i])
-			single.put(1, some[i])
-		}
-		together.raise(1, some, known)
-		if got, want := together.last(1), single.last(1); got != want {
-			t.Fatalf("the last page is %d, want %d", got, want)
-		}
-	}
-	for a, b := together.newest(1), single.newest(1); a != 0 || b != 0; a, b = together.older(a), single.older(b) {
-		if a != b {
-			t.Fatalf("page %d stands where %d should", a, b)
-		}
-	}
-}

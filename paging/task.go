@@ -21,6 +21,7 @@ type Task struct {
 	gup     gupFlags  // of the fault at hand, 0 for one of the program
 	newAnon bool      // the fault at hand gave the mapping its anon_vma
 	faulted bool      // a fault was counted since used was called last
+	brought bool      // the fault at hand brought the page back, and nobody wants to be told of its use
 	pause   bool      // a fault was taken, and there is somebody in the background who may want to do something now
 	actor   *Task     // for whom this task acts on another's address space, nil = itself
 	info    FaultInfo // of the last fault, for the observer
