@@ -187,42 +187,48 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 	if t.queue == nil {
 		t.queue = &useQueue{}
 	}
-	g := t.machine.memory
 	var entries [window]*uint64
 	for done := 0; done < len(refs); {
-		end := min(done+window, len(refs))
-		first, moved := done, c.moved
-		t.lookAhead(refs[done:end], &entries)
-		for ; done < end; done++ {
-			if g.stack != nil {
-				done += t.hitsEntries(refs[done:end], entries[done-first:])
-			} else {
-				n := t.translate(c, refs[done:end], entries[done-first:])
-				t.queueHits(refs[done:done+n], entries[done-first:])
-				done += n
-			}
-			if done == end {
-				break
-			}
-			lookups := c.tlb.stats.lookups
-			if out := t.performExact(c, refs[done], entries[done-first]); out.Fatal() {
-				t.tell()
-				return done + 1, out
-			}
-			c.tlb.stats.lookups = lookups
-			if t.pause {
-				t.tell()
-				return done + 1, OK
-			}
-			if c.moved != moved { // the entries are good no longer
-				done++
-				break
-			}
+		n, out := t.exactAhead(c, refs[done:min(done+window, len(refs))], &entries)
+		if done += n; out.Fatal() || t.pause {
+			t.tell()
+			return done, out
 		}
 		t.tellSome(false)
 	}
 	t.tell()
 	return len(refs), OK
+}
+
+// exactAhead is runAhead for runExact, which stops as well where the entries are good no
+// longer.
+func (t *Task) exactAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, out Outcome) {
+	t.lookAhead(refs, entries)
+	moved, seen, stack := c.moved, 0, t.machine.memory.stack != nil
+	for n < len(refs) {
+		end := len(refs)
+		if stack {
+			n += t.hitsEntries(refs[n:], entries[n:])
+		} else {
+			end = t.until(n, &seen, entries[:len(refs)])
+			hits := t.translate(c, refs[n:end], entries[n:end])
+			t.queueHits(refs[n:n+hits], entries[n:])
+			n += hits
+		}
+		if n == end {
+			continue
+		}
+		lookups := c.tlb.stats.lookups
+		out = t.performExact(c, refs[n], entries[n])
+		if n++; out.Fatal() {
+			return n, out
+		}
+		c.tlb.stats.lookups = lookups
+		if t.pause || c.moved != moved {
+			break
+		}
+	}
+	return n, OK
 }
 
 // hitsEntries performs references for as long as the entry that was looked at ahead

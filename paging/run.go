@@ -60,15 +60,9 @@ func (t *Task) runThrough(c *cpu, refs []Ref) (n int, out Outcome) {
 // Run. entries is room for what lookAhead finds.
 func (t *Task) runAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, out Outcome) {
 	t.lookAhead(refs, entries)
-	moved, seen := c.moved, 0 // seen: up to where expectFaults has looked
+	moved, seen := c.moved, 0
 	for n < len(refs) {
-		if n+faultLead >= seen && seen < len(refs) {
-			seen += t.expectFaults(entries[seen:len(refs)])
-		}
-		end := len(refs)
-		if seen < end {
-			end = seen - faultLead
-		}
+		end := t.until(n, &seen, entries[:len(refs)])
 		if n += t.translate(c, refs[n:end], entries[n:end]); n == end {
 			continue
 		}
@@ -138,6 +132,18 @@ func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 		entries[i] = entry
 	}
 	prefetch(entries, len(refs))
+}
+
+// until is how many references may be performed, of which n have been, before it is
+// time for expectFaults again; seen is up to where that has looked.
+func (t *Task) until(n int, seen *int, entries []*uint64) int {
+	if n+faultLead >= *seen && *seen < len(entries) {
+		*seen += t.expectFaults(entries[*seen:])
+	}
+	if *seen < len(entries) {
+		return *seen - faultLead
+	}
+	return len(entries)
 }
 
 // expectFaults looks at some of the entries that were looked up ahead, how many it
