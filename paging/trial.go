@@ -259,7 +259,7 @@ func (k *cpuMark) restore(c *cpu) {
 
 // copyFrom makes a TLB hold what another one of the same geometry does.
 func (t *tlb) copyFrom(from *tlb) {
-	t.clock, t.stats, t.hints, t.anyLarge = from.clock, from.stats, from.hints, from.anyLarge
+	t.clock, t.stats, t.hints, t.anyLarge, t.fetched = from.clock, from.stats, from.hints, from.anyLarge, from.fetched
 	to := t.allLevels()
 	for i, l := range from.allLevels() {
 		copy(to[i].words, l.words)
