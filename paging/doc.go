@@ -279,6 +279,10 @@
 //
 //   - policy_linux.go and policy_mglru.go say at the top what is simplified in
 //     them.
+//   - Differs from Linux: the statistics of the group by which it is decided whether
+//     active pages become inactive are current. A later kernel's may be seconds old
+//     (mem_cgroup_flush_stats_ratelimited), and it decides otherwise in programs
+//     that run for less; see keepCurrent in live_reclaim_test.go.
 //   - Differs from Linux: policies that are told of every reference read nothing
 //     ahead for MADV_WILLNEED and POSIX_FADV_WILLNEED, since what would be read
 //     depends on how much room there is; under the policy opt memory given up by

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +29,12 @@ func TestReclaimLive(t *testing.T) {
 	t.Log("pattern  limit     live    linux  differs      lru")
 	for _, pattern := range []string{"loop", "zipf", "phases", "random"} {
 		for _, mib := range []uint64{12, 24, 36, 48} {
-			live := liveMajors(t, mib<<20, program, pattern, pages, count)
+			var lives []uint64 // phases in 24 MiB takes 15,300 or 19,000
+			for range 3 {
+				lives = append(lives, liveMajors(t, mib<<20, program, pattern, pages, count))
+			}
+			slices.Sort(lives)
+			live := lives[1]
 			linux := modelMajors(t, "linux", mib<<8, pattern, pages, count)
 			lru := modelMajors(t, "lru", mib<<8, pattern, pages, count)
 			differs := 100 * (float64(linux) - float64(live)) / float64(live)
@@ -41,9 +47,6 @@ func TestReclaimLive(t *testing.T) {
 			}
 		}
 	}
-	// What the live kernel takes varies from run to run, most for phases: it decides
-	// whether active pages become inactive by statistics of the group that may be
-	// seconds old (mem_cgroup_flush_stats), and the model has no time.
 	if close10 < 12 || close25 < 16 {
 		t.Errorf("%d of 16 within 10 %%, %d within 25 %%", close10, close25)
 	}
@@ -63,15 +66,41 @@ func liveMajors(t *testing.T, limit uint64, program, pattern string, pages, coun
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("echo $$ > %s/cgroup.procs && exec %s %s %d %d", group, program, pattern, pages, count)
-	out, err := exec.Command("sh", "-c", script).Output()
+	cmd := exec.Command("sh", "-c", script)
+	stop := keepCurrent(filepath.Join(group, "memory.stat"))
+	out, err := cmd.Output()
+	stop()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s in %d MiB: %v", pattern, limit>>20, err)
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(string(out)), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// keepCurrent reads the statistics of a group until it is told to stop, which has the
+// kernel add them up each time (mem_cgroup_flush_stats). Those that reclaim looks at to
+// decide whether active pages become inactive (prepare_scan_control) may be seconds old
+// otherwise (mem_cgroup_flush_stats_ratelimited), and the program runs for less than
+// one. The model has no time: its own are current. Left alone, 6.18 takes an eighth
+// fewer faults for zipf, and for phases in 24 MiB 15,800 or 48,000; in 12 MiB it often
+// kills phases, with swap to spare, when all its pages are active.
+func keepCurrent(file string) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				os.ReadFile(file)
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 // modelMajors repeats the accesses of touch.c.
