@@ -37,15 +37,14 @@ type memory struct {
 	rows     *StackPages    // mu: of stack, or nil
 	noLevels levels         // mu: of no meaning, see levelsOf
 	shared   map[uint32][]place
-	tables   tableCache // mu
-	aside    []uint32   // mu: pages that could not leave: locked, or there was no slot
-	fresh    uint32     // mu: page that came in last: the reference that brought it is no hit
-	lastUse  uint32     // mu: page used last
-	charged  int64      // mu: resident pages
-	high     int64      // mu: the most there were
-	used     int64      // mu: slots
-	scanned  uint64     // mu: pages that a policy of the kernel has looked at
-	kswapd   *kswapd    // nil: memory is that of a group
+	aside    []uint32 // mu: pages that could not leave: locked, or there was no slot
+	fresh    uint32   // mu: page that came in last: the reference that brought it is no hit
+	lastUse  uint32   // mu: page used last
+	charged  int64    // mu: resident pages
+	high     int64    // mu: the most there were
+	used     int64    // mu: slots
+	scanned  uint64   // mu: pages that a policy of the kernel has looked at
+	kswapd   *kswapd  // nil: memory is that of a group
 	stats    ReclaimStats
 
 	onUse   func(pfn uint32, written bool) // immutable, see Machine.OnUse

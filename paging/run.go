@@ -106,22 +106,16 @@ const window, stretch = 32, 128
 // processor.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	refs = refs[:min(len(refs), window)]
-	p, end := t.space.table, t.end
-	bits := p.bits & 31  // so that a shift by it is one instruction
-	var dirs [8]struct { // the lowest directories, by the last bits of their numbers
-		number uint64 // plus 1
-		tables []atomic.Pointer[table]
-	}
+	c, end := &t.tables, t.end
+	c.begin(t.space)
+	bits := t.space.table.bits & 31 // so that a shift by it is one instruction
 	for i, r := range refs {
 		var entry *uint64
 		if vpn := r.vpn(); vpn < end {
 			k := vpn >> (2 * bits)
-			d := &dirs[k%8]
+			d := &c.dirs[k%uint64(len(c.dirs))]
 			if d.number != k+1 {
-				d.number, d.tables = k+1, nil
-				if low := p.lowest(vpn); low != nil {
-					d.tables = low.tables
-				}
+				d = c.find(k, vpn)
 			}
 			if at := vpn >> bits & (1<<bits - 1); at < uint64(len(d.tables)) {
 				if tab := d.tables[at].Load(); tab != nil {

@@ -1,24 +1,53 @@
 package paging
 
-// tableCache remembers the lowest directories above pages, as a paging-structure cache
-// does. One goroutine uses it at a time.
-type tableCache [16]struct {
-	space  *Space
-	number uint64
-	prune  uint64 // Space.prune when it was found
-	low    *dir
+import "sync/atomic"
+
+// tableCache remembers the lowest directories of an address space, as the
+// paging-structure caches of a processor do, by the last bits of their numbers. One
+// goroutine uses it at a time.
+type tableCache struct {
+	space *Space
+	prune uint64 // Space.prune when they were found
+	dirs  [8]lowestDir
 }
 
-// of finds the table of a mapping, or nil.
-func (c *tableCache) of(at mapping) *table {
-	p := at.space.table
-	number, prune := at.vpn>>(2*(p.bits&31)), at.space.prune.Load()
-	d := &c[number%uint64(len(c))]
-	if d.space != at.space || d.number != number || d.prune != prune || d.low == nil {
-		d.space, d.number, d.prune, d.low = at.space, number, prune, p.lowest(at.vpn)
-		if d.low == nil {
-			return nil
-		}
+// lowestDir is a directory of leaf tables.
+type lowestDir struct {
+	number uint64 // of its first page, in pages below a directory, plus 1
+	tables []atomic.Pointer[table]
+}
+
+// begin makes the cache that of a space, and forgets what may be stale. What it
+// remembers then is good for as long as no flush tells that tables may have been freed.
+func (c *tableCache) begin(s *Space) {
+	if prune := s.prune.Load(); c.space != s || c.prune != prune {
+		*c = tableCache{space: s, prune: prune}
 	}
-	return d.low.tables[at.vpn>>(p.bits&31)&uint64(len(d.low.tables)-1)].Load()
+}
+
+// find is the directory above a page, of which it is the number; it has no tables if
+// there is none.
+func (c *tableCache) find(number, vpn uint64) *lowestDir {
+	d := &c.dirs[number%uint64(len(c.dirs))]
+	if low := c.space.table.lowest(vpn); low != nil {
+		d.number, d.tables = number+1, low.tables
+	} else {
+		*d = lowestDir{}
+	}
+	return d
+}
+
+// of finds the leaf table of a page, or nil.
+func (c *tableCache) of(s *Space, vpn uint64) *table {
+	c.begin(s)
+	bits := s.table.bits & 31 // so that a shift by it is one instruction
+	number := vpn >> (2 * bits)
+	d := &c.dirs[number%uint64(len(c.dirs))]
+	if d.number != number+1 {
+		d = c.find(number, vpn)
+	}
+	if at := vpn >> bits & (1<<bits - 1); at < uint64(len(d.tables)) {
+		return d.tables[at].Load()
+	}
+	return nil
 }

@@ -228,7 +228,7 @@ func (t *Task) leaf(vpn uint64) *table {
 	if t.near.key == key && t.near.prune == prune {
 		return t.near.t
 	}
-	tab := t.tables.of(mapping{t.space, vpn})
+	tab := t.tables.of(t.space, vpn)
 	if tab != nil {
 		t.near = nearTable{key, prune, tab}
 	}
