@@ -16,6 +16,7 @@ const (
 	refFirst Ref = 3      // mask of the Access that comes first
 	refWrite Ref = 1 << 2 // there are writes
 	refExec  Ref = 1 << 3 // there are fetches
+	refOne   Ref = 1 << 4 // there are only reads, or only writes
 	refFetch     = 1 << 7 // there are only fetches
 )
 
@@ -46,6 +47,9 @@ var refKinds = func() (kinds [1 << 11]uint16) {
 			need |= tlbNever
 		case execs:
 			k |= refFetch
+		}
+		if !execs && (first == Write || !writes) {
+			k |= refOne
 		}
 		kinds[i] = uint16(k | Ref(need)<<wordFlagsAt)
 	}

@@ -210,7 +210,7 @@ func (t *Task) beyond(vpn uint64, a Access) Outcome {
 // entryTLB is what a TLB holds of an entry. The flags are computed, since they follow
 // no pattern that a branch could be guessed by.
 func entryTLB(e uint64) tlbEntry {
-	return tlbEntry{ptePFN(e), tlbFlags(e>>1&1 | e>>5&2 | ^e>>63<<2)}
+	return tlbEntry{ptePFN(e), tlbFlags(e)&(tlbWrite|tlbDirty) | tlbFlags(^e>>63)<<2}
 }
 
 // entry is the place of the entry of a page, or nil if there is no table.

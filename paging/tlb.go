@@ -44,9 +44,9 @@ type tlbEntry struct {
 type tlbFlags uint8
 
 const (
-	tlbWrite tlbFlags = 1 << iota // writable
-	tlbDirty                      // the dirty bit is set in the page table
-	tlbExec                       // executable
+	tlbWrite          = tlbFlags(pteW) // writable
+	tlbDirty          = tlbFlags(pteD) // the dirty bit is set in the page table
+	tlbExec  tlbFlags = 1 << 2         // executable
 )
 
 // tlbHit is the answer to a lookup.

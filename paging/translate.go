@@ -31,21 +31,18 @@ func (t *Task) translate(c *cpu, refs []Ref, entries []*uint64) int {
 			stamps[at] = b.clock
 			continue
 		}
-		if entries[i] == nil || singleAccess>>(r&(refFirst|refWrite|refExec))&1 == 0 {
+		if entries[i] == nil || r&refOne == 0 {
 			return i
 		}
-		pte := atomic.LoadUint64(entries[i])
-		has := pteP | pteA | uint64(r&refWrite)/uint64(refWrite)*(pteW|pteD)
-		if e := entryTLB(pte); pte&(has|pteHuge) != has || !b.refer(key, w&wordFlags, e.pfn, e.flags) {
+		// Whether a read or a write comes next follows no pattern: it is not branched on.
+		pte, need := atomic.LoadUint64(entries[i]), w&wordFlags
+		e := entryTLB(pte)
+		if pte&(pteP|pteA|pteHuge) != pteP|pteA || need&^(uint64(e.flags)<<wordFlagsAt) != 0 || !b.refer(key, need, e.pfn, e.flags) {
 			return i
 		}
 	}
 	return len(refs)
 }
-
-// singleAccess has a bit for each way to perform a reference that is a read or a write
-// and nothing else. Which of both comes next follows no pattern: it is not branched on.
-const singleAccess = 1<<Read | 1<<(Ref(Write)|refWrite)
 
 // refers says that refer may be called: there are no large pages, and the order of a
 // set of each level is where it looks for it.
