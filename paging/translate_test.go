@@ -14,16 +14,21 @@ func TestTranslate(t *testing.T) {
 	const base, pages = 1 << 32, 600
 	wide := TLBConfig{L1I: TLBGeometry{8, 4}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{64, 32}} // no orders
 	for name, c := range map[string]struct {
-		tlb TLBConfig
-		thp THP
+		tlb    TLBConfig
+		thp    THP
+		memory uint64 // pages
 	}{
 		"middle": {tlb: TLBConfig{L1I: TLBGeometry{8, 4}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{256, 8}}}, // hits in the second level
 		"small":  {tlb: small},
 		"wide":   {tlb: wide},
 		"huge":   {tlb: small, thp: THPAlways},
+		"limit":  {tlb: small, memory: 300},
 	} {
 		config := DefaultConfig()
 		config.CPUs, config.TLB, config.THP = 3, c.tlb, c.thp
+		if c.memory > 0 {
+			config.Memory, config.Swap, config.Reclaim = c.memory<<pageShift, 1<<30, "clock"
+		}
 		for seed := range uint64(10) {
 			together, single := twoOf(t, config, base, pages)
 			for _, tasks := range [][]*Task{together, single} {
