@@ -110,15 +110,7 @@ func (l *pageLists) last(list int) uint32 {
 	return e.slots[e.first]
 }
 
-// newest is the page at the front of a list, 0 when it is empty.
-func (l *pageLists) newest(list int) uint32 { return l.lists[list].below(l.lists[list].next) }
-
-// older and newer are the pages behind and before one on its list, 0 for none.
-func (l *pageLists) older(p uint32) uint32 {
-	i := l.rows.at(p)
-	return l.lists[i.on].below(i.slot)
-}
-
+// newer is the page before one on its list, 0 for none.
 func (l *pageLists) newer(p uint32) uint32 {
 	i := l.rows.at(p)
 	e := &l.lists[i.on]
@@ -126,6 +118,34 @@ func (l *pageLists) newer(p uint32) uint32 {
 		return e.slots[slot]
 	}
 	return 0
+}
+
+// walk calls f for the pages of a list from the newest on. f may put the page on another
+// list, and no other page on this one.
+func (l *pageLists) walk(list int, f func(p uint32)) {
+	e := &l.lists[list]
+	for w := int(e.next+63)/64 - 1; w >= int(e.first)/64; w-- {
+		if e.n >= expectLonger {
+			l.expectWord(e, w-2, expectRow)
+			l.expectWord(e, w-1, expectPlaces)
+		}
+		for word := e.bits[w]; word != 0; {
+			at := 63 - bits.LeadingZeros64(word)
+			word &^= 1 << at
+			f(e.slots[w*64+at])
+		}
+	}
+}
+
+// expectWord has what will be asked of the pages in 64 slots loaded, if there are such
+// slots.
+func (l *pageLists) expectWord(e *pageList, w int, of func(*pageRows, uint32)) {
+	if w < 0 {
+		return
+	}
+	for bit := e.bits[w]; bit != 0; bit &= bit - 1 {
+		of(l.rows, e.slots[w*64+bits.TrailingZeros64(bit)])
+	}
 }
 
 // expect has the processor begin to load what will be asked of the pages that will be
@@ -169,21 +189,13 @@ func (l *pageLists) compact(e *pageList, base uint32) {
 		word := old.bits[w]
 		old.bits[w] = 0
 		if old.n >= expectLonger && w+1 < len(old.bits) {
-			l.expectRows(old.slots[(w+1)*64:], old.bits[w+1])
+			l.expectWord(&old, w+1, expectRow)
 		}
 		for ; word != 0; word &= word - 1 {
 			p := old.slots[w*64+bits.TrailingZeros64(word)]
 			e.set(e.next, p, l.rows.at(p))
 			e.next++
 		}
-	}
-}
-
-// expectRows has the processor begin to load the rows of the pages in slots whose bits
-// are set.
-func (l *pageLists) expectRows(slots []uint32, bit uint64) {
-	for ; bit != 0; bit &= bit - 1 {
-		expectRow(l.rows, slots[bits.TrailingZeros64(bit)])
 	}
 }
 
@@ -211,19 +223,6 @@ func (e *pageList) from(slot uint32) uint32 {
 		word = e.bits[w]
 	}
 	return w*64 + uint32(bits.TrailingZeros64(word))
-}
-
-// below is the page in the first slot below one that has one, 0 if there is none.
-func (e *pageList) below(slot uint32) uint32 {
-	for slot > e.first {
-		slot--
-		w := slot / 64
-		if word := e.bits[w] << (63 - slot%64); word != 0 {
-			return e.slots[slot-uint32(bits.LeadingZeros64(word))]
-		}
-		slot = w * 64
-	}
-	return 0
 }
 
 // at is the element of a page in an array by page number, which grows as far.

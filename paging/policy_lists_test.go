@@ -34,15 +34,13 @@ func TestPageLists(t *testing.T) {
 			drop(p)
 			want[list] = slices.Insert(want[list], 0, p)
 		}
-		if n := len(want[list]); l.len(list) != n || n > 0 && (l.last(list) != want[list][n-1] || l.newest(list) != want[list][0]) {
-			t.Fatalf("list %d: %d pages, %d to %d, want %v", list, l.len(list), l.newest(list), l.last(list), want[list])
+		if n := len(want[list]); l.len(list) != n || n > 0 && (l.last(list) != want[list][n-1]) {
+			t.Fatalf("list %d: %d pages to %d, want %v", list, l.len(list), l.last(list), want[list])
 		}
 	}
 	for list := 1; list <= lists; list++ {
 		var down, up []uint32
-		for p := l.newest(list); p != 0; p = l.older(p) {
-			down = append(down, p)
-		}
+		l.walk(list, func(p uint32) { down = append(down, p) })
 		for p := l.last(list); p != 0; p = l.newer(p) {
 			up = append(up, p)
 		}

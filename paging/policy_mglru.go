@@ -161,13 +161,11 @@ func (l *mglruPolicy) shouldAge(oldest uint8, priority int) (aging bool, n int) 
 func (l *mglruPolicy) age() {
 	for kind := range uint8(2) {
 		for seq := l.min[kind]; seq <= l.max; seq++ {
-			for p := l.newest(generation(kind, seq)); p != 0; {
-				next := l.older(p)
+			l.walk(generation(kind, seq), func(p uint32) {
 				if l.g.young(p) > 0 {
 					l.promote(p, seq)
 				}
-				p = next
-			}
+			})
 		}
 	}
 	for kind := range uint8(2) {
