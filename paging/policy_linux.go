@@ -37,7 +37,7 @@ type linuxPolicy struct {
 }
 
 type linuxPage struct {
-	left       uint64 // age when it left memory
+	left       uint32 // age when it left memory, of which the kernel keeps some bits as well
 	referenced bool   // PG_referenced
 	workingset bool   // PG_workingset: it has been active, before it left or since
 	gone       bool   // left knows
@@ -97,7 +97,7 @@ func (l *linuxPolicy) refault(i *linuxPage) bool {
 			size += l.len(linuxInactiveAnon)
 		}
 	}
-	if l.age-i.left > uint64(size) {
+	if uint32(l.age)-i.left > uint32(size) {
 		return false
 	}
 	l.age++
@@ -122,7 +122,7 @@ func (l *linuxPolicy) hit(uint32) {} // it looks at bits
 
 func (l *linuxPolicy) left(p uint32) {
 	i := l.page(p)
-	i.left, i.gone = l.age, true
+	i.left, i.gone = uint32(l.age), true
 	l.age++
 	if out := l.g.stats.SwapOut + l.g.stats.FileOut; out != l.written { // nr_pageout
 		l.noteCost(i.kind, uint(out-l.written))

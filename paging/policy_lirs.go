@@ -10,7 +10,7 @@ package paging
 // The stack is not cut: it holds no more pages than there are.
 type lirsPolicy struct {
 	stack pageLists // S, list 1: its last page is LIR, or it is empty; mark: what the page is
-	queue pageLists // Q, list 1: resident HIR pages; the last leaves next
+	queue lruPolicy // Q: resident HIR pages; the last leaves next
 	lir   int       // LIR pages
 	most  int       // how many there may be
 	g     *memory
@@ -25,7 +25,7 @@ const (
 func newLIRS(g *memory) policy {
 	c := int(g.limit)
 	// 1 % of memory is for HIR pages (section 4.3)
-	return &lirsPolicy{stack: newPageLists(1, &g.pages), queue: newPageLists(1, new(pageRows)), most: c - max(1, c/100), g: g}
+	return &lirsPolicy{stack: newPageLists(1, &g.pages), queue: lruPolicy{rows: &g.pages}, most: c - max(1, c/100), g: g}
 }
 
 func (l *lirsPolicy) insert(p uint32) {
@@ -36,14 +36,14 @@ func (l *lirsPolicy) insert(p uint32) {
 		return
 	}
 	*l.stack.mark(p) = lirsHIR
-	l.queue.put(1, p)
+	l.queue.insert(p)
 }
 
 // promote makes a page LIR; if that is one too many the last one of the stack
 // is not any more.
 func (l *lirsPolicy) promote(p uint32) {
 	*l.stack.mark(p) = lirsLIR
-	l.queue.drop(p)
+	l.queue.forget(p)
 	if l.lir++; l.lir > l.most {
 		l.prune()
 		l.demote()
@@ -62,7 +62,7 @@ func (l *lirsPolicy) demote() {
 	}
 	l.stack.drop(p)
 	*l.stack.mark(p) = lirsHIR
-	l.queue.put(1, p)
+	l.queue.insert(p)
 	l.lir--
 	l.prune()
 }
@@ -85,18 +85,17 @@ func (l *lirsPolicy) hit(p uint32) {
 		l.promote(p)
 	default:
 		l.stack.put(1, p)
-		l.queue.put(1, p)
+		l.queue.insert(p)
 	}
 }
 
 func (l *lirsPolicy) victim(uint32) uint32 {
-	for n := l.queue.len(1) + l.lir; ; n-- {
-		if l.queue.len(1) == 0 && l.lir > 0 {
+	for n := l.queue.n + l.lir; ; n-- {
+		if l.queue.n == 0 && l.lir > 0 {
 			l.demote()
 		}
-		p := l.queue.last(1)
+		p := l.queue.victim(0)
 		if p == 0 || n <= 0 || l.g.young(p) == 0 {
-			l.queue.drop(p)
 			return p
 		}
 		l.hit(p)
@@ -107,7 +106,7 @@ func (l *lirsPolicy) left(uint32) {}
 
 func (l *lirsPolicy) forget(p uint32) {
 	l.stack.drop(p)
-	l.queue.drop(p)
+	l.queue.forget(p)
 	if is := l.stack.mark(p); *is == lirsLIR {
 		l.lir--
 		*is = 0

@@ -180,8 +180,8 @@ func expectPlaces(rows *pageRows, p uint32) {
 // is room for more. Precondition: base is 0, or the slots are made anew.
 func (l *pageLists) compact(e *pageList, base uint32) {
 	old := *e
-	if n := len(e.slots); base > 0 || n <= 3*e.n || n > max(8*e.n, 2*leastSlots) {
-		words := max(4*e.n+int(base), leastSlots)/64 + 1
+	if n := len(e.slots); base > 0 || 2*n <= 3*e.n || n > max(4*e.n, 2*leastSlots) {
+		words := max(2*e.n+int(base), leastSlots)/64 + 1
 		e.slots, e.bits = make([]uint32, words*64), make([]uint64, words)
 	}
 	*e = pageList{slots: e.slots, bits: e.bits, first: base, next: base}

@@ -70,7 +70,7 @@ func TestPageListsLookAhead(t *testing.T) {
 // Generations: all pages go from one list to the next, in order, and a list that has
 // gone keeps no slots.
 func TestPageListsGenerations(t *testing.T) {
-	const pages = manySlots / 2
+	const pages = manySlots
 	l := newPageLists(2, new(pageRows))
 	for p := uint32(1); p <= pages; p++ {
 		l.put(1, p)

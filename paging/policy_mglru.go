@@ -33,7 +33,7 @@ type mglruPolicy struct {
 }
 
 type mglruPage struct {
-	left uint64 // oldest generation when it left, plus 1; 0 = it has not
+	left uint32 // oldest generation when it left, plus 1; 0 = it has not
 	kind uint8  // linuxAnon, linuxFile
 	mglruTier
 }
@@ -68,7 +68,7 @@ func (l *mglruPolicy) insert(p uint32) {
 	}
 	if i.left != 0 {
 		tier := tierOf(i.count())
-		if i.mglruTier = (mglruTier{}); i.left == l.min[i.kind]+1 {
+		if i.mglruTier = (mglruTier{}); i.left == uint32(l.min[i.kind]+1) {
 			l.ctrl[i.kind].refaulted[tier]++
 			i.workingset, i.refs = true, mglruRefs
 		}
@@ -82,7 +82,7 @@ func (l *mglruPolicy) hit(uint32) {} // it looks at bits
 // left is lru_gen_eviction.
 func (l *mglruPolicy) left(p uint32) {
 	i := l.page(p)
-	i.left = l.min[i.kind] + 1
+	i.left = uint32(l.min[i.kind] + 1)
 	l.ctrl[i.kind].evicted[tierOf(i.count())]++
 }
 

@@ -268,7 +268,7 @@ func (d *blockDecoder) unpack() (ok bool) {
 
 // roomy is the length to give a buffer that must hold n, so that it need not
 // grow again for every block that is a little larger.
-func roomy(n int) int { return n + n/4 }
+func roomy(n int) int { return n + n/16 }
 
 // decodeOffsets fills in the offsets; it returns how many there were. Data and
 // fetches alternate without a pattern, so which column comes next is computed

@@ -25,7 +25,7 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		// What a run knows of pages grows with them and stays; there is little garbage, so
 		// that looking for it more often costs nothing, and arrays that grow leave less.
-		debug.SetGCPercent(25)
+		debug.SetGCPercent(10)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
