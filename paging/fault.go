@@ -55,7 +55,10 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 	}
 	v, kind, out, pages := t.demandZero(vpn, a), DemandZero, Minor, 1
 	if v == nil {
-		if v = t.exchange(vpn, a); v != nil {
+		if t.machine.memory != nil {
+			v = t.exchange(vpn, a)
+		}
+		if v != nil {
 			kind, out = SwapIn, Major
 		} else {
 			v, kind, out, pages = t.attempt(vpn, a)

@@ -26,7 +26,6 @@ type Task struct {
 	actor   *Task     // for whom this task acts on another's address space, nil = itself
 	info    FaultInfo // of the last fault, for the observer
 	near    nearTable
-	tables  tableCache
 	running bool          // inside Run
 	trial   bool          // in a trial: no fault is taken
 	log     *faultLog     // where faults are noted that are told later, else nil
@@ -35,6 +34,7 @@ type Task struct {
 	places  []mapping     // of the page evicted last, to be used again
 	stack   uint64        // its kernel stack, see kernelmap.go
 	locks   lockTrace     // held, in builds with invariants
+	tables  tableCache
 }
 
 // process is what the threads of a process share beside the address space.
