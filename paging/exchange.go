@@ -98,7 +98,7 @@ func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	if v == nil || v.flags&vmLocked != 0 || !g.takeSlot(i) {
 		return false
 	}
-	tab := s.near.of(s, at.vpn)
+	tab := s.dirs.of(s, at.vpn)
 	if tab == nil || tab != mine && !tab.tryLockSecond(t) {
 		return false
 	}

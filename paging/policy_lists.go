@@ -169,7 +169,7 @@ func expectRow(rows *pageRows, p uint32) { prefetchLine(unsafe.Pointer(rows.at(p
 // expectPlaces does so for what that leads to: the entry and the frame.
 func expectPlaces(rows *pageRows, p uint32) {
 	if at := rows.at(p).at; at.space != nil {
-		if tab := at.space.near.of(at.space, at.vpn); tab != nil {
+		if tab := at.space.dirs.of(at.space, at.vpn); tab != nil {
 			prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
 		}
 		prefetchLine(unsafe.Pointer(at.space.machine.frames.at(p)))

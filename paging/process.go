@@ -178,7 +178,7 @@ func (t *Task) siblings() []*Task {
 // forget drops what the task remembers of its address space.
 func (t *Task) forget() {
 	t.last = nil
-	t.near = nearTable{}
+	t.near, t.dirs = nearTable{}, dirCache{}
 }
 
 // Exit ends the thread; the last one that uses the address space takes it down.

@@ -299,7 +299,7 @@ func (g *memory) young(pfn uint32) (refs int) {
 // compare-and-swap, as when the walker sets it. The bit of a huge page speaks for
 // each of its pages. Precondition: g.mu.
 func (g *memory) clearAccessed(at mapping, pfn uint32) bool {
-	tab := at.space.near.of(at.space, at.vpn)
+	tab := at.space.dirs.of(at.space, at.vpn)
 	if tab == nil {
 		return false
 	}

@@ -106,14 +106,14 @@ const window, stretch = 32, 128
 // processor.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	refs = refs[:min(len(refs), window)]
-	c, end := &t.tables, t.end
+	c, end := &t.dirs, t.end
 	c.begin(t.space)
 	bits := t.space.table.bits & 31 // so that a shift by it is one instruction
 	for i, r := range refs {
 		var entry *uint64
 		if vpn := r.vpn(); vpn < end {
 			k := vpn >> (2 * bits)
-			d := &c.dirs[k%uint64(len(c.dirs))]
+			d := &c.low[k%uint64(len(c.low))]
 			if d.number != k+1 {
 				d = c.find(k, vpn)
 			}

@@ -25,7 +25,7 @@ type Space struct {
 	_     linePad
 
 	rss   rssCounter
-	near  tableCache   // memory.mu: tables of pages that are looked at for reclaim
+	dirs  dirCache     // memory.mu: above pages that are looked at for reclaim
 	users atomic.Int32 // tasks
 
 	holder  *Task        // mu: holds it for writing

@@ -2,13 +2,13 @@ package paging
 
 import "sync/atomic"
 
-// tableCache remembers the lowest directories of an address space, as the
+// dirCache remembers the lowest directories of an address space, as the
 // paging-structure caches of a processor do, by the last bits of their numbers. One
 // goroutine uses it at a time.
-type tableCache struct {
+type dirCache struct {
 	space *Space
 	prune uint64 // Space.prune when they were found
-	dirs  [8]lowestDir
+	low   [8]lowestDir
 }
 
 // lowestDir is a directory of leaf tables.
@@ -19,16 +19,16 @@ type lowestDir struct {
 
 // begin makes the cache that of a space, and forgets what may be stale. What it
 // remembers then is good for as long as no flush tells that tables may have been freed.
-func (c *tableCache) begin(s *Space) {
+func (c *dirCache) begin(s *Space) {
 	if prune := s.prune.Load(); c.space != s || c.prune != prune {
-		*c = tableCache{space: s, prune: prune}
+		*c = dirCache{space: s, prune: prune}
 	}
 }
 
 // find is the directory above a page, of which it is the number; it has no tables if
 // there is none.
-func (c *tableCache) find(number, vpn uint64) *lowestDir {
-	d := &c.dirs[number%uint64(len(c.dirs))]
+func (c *dirCache) find(number, vpn uint64) *lowestDir {
+	d := &c.low[number%uint64(len(c.low))]
 	if low := c.space.table.lowest(vpn); low != nil {
 		d.number, d.tables = number+1, low.tables
 	} else {
@@ -38,11 +38,11 @@ func (c *tableCache) find(number, vpn uint64) *lowestDir {
 }
 
 // of finds the leaf table of a page, or nil.
-func (c *tableCache) of(s *Space, vpn uint64) *table {
+func (c *dirCache) of(s *Space, vpn uint64) *table {
 	c.begin(s)
 	bits := s.table.bits & 31 // so that a shift by it is one instruction
 	number := vpn >> (2 * bits)
-	d := &c.dirs[number%uint64(len(c.dirs))]
+	d := &c.low[number%uint64(len(c.low))]
 	if d.number != number+1 {
 		d = c.find(number, vpn)
 	}
