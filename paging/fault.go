@@ -255,10 +255,14 @@ func (t *Task) stale(v *vma, tab *table, vpn, e uint64) (c LockClass, stale bool
 	case e&pteNone != 0 && v.accessible(), // permitted now, but the entry has yet to follow
 		v.gone.Load():
 		return LockMMapRead, true
-	case v.file != nil && v.flags&vmSpecial == 0 && v.indexOf(vpn, e) >= v.file.pages():
-		return LockInvalidate, true
+	case v.file == nil || v.flags&vmSpecial != 0:
+		return 0, false
 	}
-	return 0, false
+	index, ok := v.place(vpn, e)
+	if !ok { // the mapping is being made non-linear, and this entry is yet to be told of
+		return LockMMapRead, true
+	}
+	return LockInvalidate, index >= v.file.pages()
 }
 
 // permits says whether a mapping allows the access: where entries cannot forbid
