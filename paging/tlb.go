@@ -105,9 +105,12 @@ func newTLBLevel(g TLBGeometry, words, stamps []uint64) tlbLevel {
 	return l
 }
 
+// masked says that the last bits of a page number are that of its set.
+func (l *tlbLevel) masked() bool { return l.mask != 0 || l.sets == 1 }
+
 // set is the number of the set of a page.
 func (l *tlbLevel) set(vpn uint64) uint64 {
-	if l.mask != 0 || l.sets == 1 {
+	if l.masked() {
 		return vpn & l.mask
 	}
 	return vpn % l.sets
@@ -231,6 +234,7 @@ type tlb struct {
 	large    [2]largeTLB
 	anyLarge bool // a large page was ever there
 	fetched  bool // something was ever in the first level of instructions
+	fits     bool // translateWords is for it
 }
 
 // newTLB makes a TLB for page tables whose tables are indexed by so many bits.
@@ -245,6 +249,8 @@ func newTLB(c TLBConfig, bits uint) *tlb {
 	}
 	t.l2 = newTLBLevel(c.L2, make([]uint64, c.L2.Entries), stamps)
 	t.large = newLargeTLB(c.large(), bits, &t.l2)
+	d1, i1 := &t.l1[0], &t.l1[1]
+	t.fits = wideWords && d1.ways == 4 && i1.ways%4 == 0 && t.l2.ways == 12 && d1.masked() && i1.masked() && t.l2.masked()
 	for h := range tlbHints {
 		t.hints[tlbHints+h] = uint32(d)
 	}

@@ -11,24 +11,32 @@ import (
 // that the access sets.
 // It is what Run does where there are many misses, and does not count lookups.
 // Precondition: c.mu.
-func (t *Task) translate(c *cpu, refs []Ref, entries []*uint64) int {
+func (c *cpu) translate(refs []Ref, entries []*uint64) int {
 	b := c.tlb
-	if !b.refers() {
+	switch {
+	case !b.refers():
 		return b.hits(c.asid, refs, &c.pending)
+	case b.fits:
+		return translateWords(b, uint64(c.asid), refs, entries, &c.pending)
 	}
-	words, asid := b.words, uint64(c.asid)
-	stamps := b.stamps[:len(words)]
+	return b.translateEach(uint64(c.asid), refs, entries, &c.pending)
+}
+
+// translateEach is translate for a TLB that refers, one reference after the other.
+func (t *tlb) translateEach(asid uint64, refs []Ref, entries []*uint64, stop *atomic.Bool) int {
+	words := t.words
+	stamps := t.stamps[:len(words)]
 	entries = entries[:len(refs)]
 	for i, r := range refs {
 		w := uint64(r)
 		key := w&^(1<<wordVPNAt-1) | asid
-		at := b.hints[w>>wordVPNAt%tlbHints|w&refFetch*(tlbHints/refFetch)]
-		if c.pending.Load() {
+		at := t.hints[w>>wordVPNAt%tlbHints|w&refFetch*(tlbHints/refFetch)]
+		if stop.Load() {
 			return i
 		}
 		if int(at) < len(words) && words[at]&(w|^uint64(wordFlags)) == w&wordFlags|key {
-			b.clock++
-			stamps[at] = b.clock
+			t.clock++
+			stamps[at] = t.clock
 			continue
 		}
 		if entries[i] == nil || r&refOne == 0 {
@@ -37,7 +45,7 @@ func (t *Task) translate(c *cpu, refs []Ref, entries []*uint64) int {
 		// Whether a read or a write comes next follows no pattern: it is not branched on.
 		pte, need := atomic.LoadUint64(entries[i]), w&wordFlags
 		e := entryTLB(pte)
-		if pte&(pteP|pteA|pteHuge) != pteP|pteA || need&^(uint64(e.flags)<<wordFlagsAt) != 0 || !b.refer(key, need, e.pfn, e.flags) {
+		if pte&(pteP|pteA|pteHuge) != pteP|pteA || need&^(uint64(e.flags)<<wordFlagsAt) != 0 || !t.refer(key, need, e.pfn, e.flags) {
 			return i
 		}
 	}

@@ -21,6 +21,7 @@ func TestTranslate(t *testing.T) {
 		"middle": {tlb: TLBConfig{L1I: TLBGeometry{8, 4}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{256, 8}}}, // hits in the second level
 		"small":  {tlb: small},
 		"wide":   {tlb: wide},
+		"fits":   {tlb: TLBConfig{L1I: TLBGeometry{16, 8}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{192, 12}}}, // translateWords
 		"huge":   {tlb: small, thp: THPAlways},
 		"limit":  {tlb: small, memory: 300},
 	} {

@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package paging
+
+import "sync/atomic"
+
+const wideWords = false
+
+func translateWords(*tlb, uint64, []Ref, []*uint64, *atomic.Bool) int { return 0 }
