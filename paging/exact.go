@@ -84,25 +84,24 @@ func (t *Task) tell() {
 func (t *Task) tellSome(all bool) {
 	g, q := t.machine.memory, t.queue
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.onlyPages() {
+	switch {
+	case g.onlyPages():
 		g.fresh = 0
 		g.together.hits(q.pages[:q.hits])
 		q.hits = 0
-		return
-	}
-	if !g.many() {
+	case !g.many():
 		t.tellOf(q.uses[:q.n])
 		q.n, q.loaded = 0, 0
-		return
-	}
-	g.ahead(q.uses[q.loaded:q.n])
-	if all {
+	default:
+		g.ahead(q.uses[q.loaded:q.n])
+		if all {
+			q.loaded = q.n
+		}
+		t.tellOf(q.uses[:q.loaded])
+		q.n = copy(q.uses[:], q.uses[q.loaded:q.n])
 		q.loaded = q.n
 	}
-	t.tellOf(q.uses[:q.loaded])
-	q.n = copy(q.uses[:], q.uses[q.loaded:q.n])
-	q.loaded = q.n
+	g.mu.Unlock()
 }
 
 // tellOf tells the policy of uses. Precondition: g.mu.
@@ -167,10 +166,13 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 // loadAll is load for pages.
 func (g *memory) loadAll(pages []uint32) {
 	g.mu.Mutex.Lock() // not counted, as in expect
-	defer g.mu.Unlock()
 	for _, pfn := range pages {
 		g.load(pfn)
+		if g.together != nil {
+			g.together.expect(pfn)
+		}
 	}
+	g.mu.Unlock()
 }
 
 // load has what is known of a page and its frame loaded. Precondition: g.mu.

@@ -27,6 +27,8 @@ type hitsPolicy interface {
 	// twice in a row is told of once or twice, and one that is not in the order of the
 	// policy is to be passed over.
 	hits(pages []uint32)
+	// expect: the page will come soon, and what is asked of it then may be loaded.
+	expect(p uint32)
 }
 
 // policyRow is one row of the table of policies.

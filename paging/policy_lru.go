@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"unsafe"
 )
 
 // lruPolicy is least recently used, exactly: every reference counts.
@@ -69,6 +70,12 @@ func (l *lruPolicy) hits(pages []uint32) {
 	l.now = now
 }
 
+func (l *lruPolicy) expect(p uint32) {
+	if int(p) < len(l.times) {
+		prefetchLine(unsafe.Pointer(&l.times[p]))
+	}
+}
+
 func (l *lruPolicy) left(uint32) {}
 
 func (l *lruPolicy) forget(p uint32) {
@@ -85,7 +92,7 @@ func (l *lruPolicy) victim(uint32) uint32 {
 			l.young, l.sorted = l.young[:0], l.now
 		}
 		if l.next == l.near && l.n >= expectLonger {
-			l.expect()
+			l.expectLast()
 		}
 		p := l.old[l.next]
 		l.next++
@@ -100,9 +107,9 @@ func (l *lruPolicy) victim(uint32) uint32 {
 	return 0
 }
 
-// expect has the processor begin to load what will be asked of the pages that leave
+// expectLast has the processor begin to load what will be asked of the pages that leave
 // soon: see pageLists.expect.
-func (l *lruPolicy) expect() {
+func (l *lruPolicy) expectLast() {
 	old := l.old[l.near:]
 	for _, p := range old[:min(expectPages, len(old))] {
 		if l.times[p] <= l.sorted {
@@ -111,10 +118,14 @@ func (l *lruPolicy) expect() {
 	}
 	l.near += min(expectPages, len(old))
 	old = l.old[l.near:]
-	for _, p := range old[:min(expectPages, len(old))] {
+	n := min(expectPages, len(old))
+	for _, p := range old[:n] {
 		if l.times[p] <= l.sorted {
 			expectRow(l.rows, p)
 		}
+	}
+	for _, p := range old[n:min(n+expectPages, len(old))] {
+		l.expect(p)
 	}
 }
 
