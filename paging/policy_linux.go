@@ -22,7 +22,6 @@ import "math"
 type linuxPolicy struct {
 	pageLists
 	g       *memory
-	pages   chunked[linuxPage]
 	age     uint64  // nonresident_age: pages that left or became active
 	cost    [2]uint // of anon, file (lruvec.anon_cost, file_cost)
 	written uint64  // pages written so far
@@ -36,12 +35,22 @@ type linuxPolicy struct {
 	active   [2]uint64 // and up to now (WORKINGSET_ACTIVATE)
 }
 
-type linuxPage struct {
-	left       uint32 // age when it left memory, of which the kernel keeps some bits as well
-	referenced bool   // PG_referenced
-	workingset bool   // PG_workingset: it has been active, before it left or since
-	gone       bool   // left knows
-	kind       uint8  // linuxAnon, linuxFile
+// linuxPage is what is known of a page, in its pageInfo.mark.
+type linuxPage uint8
+
+const (
+	linuxReferenced linuxPage = 1 << iota // PG_referenced
+	linuxWorkingset                       // PG_workingset: it has been active, before it left or since
+	linuxGone                             // pageInfo.gone is its age when it left, of which the kernel keeps some bits as well
+	linuxOfFile                           // its kind is linuxFile
+)
+
+// kind is linuxAnon or linuxFile.
+func (i linuxPage) kind() uint8 {
+	if i&linuxOfFile != 0 {
+		return linuxFile
+	}
+	return linuxAnon
 }
 
 const (
@@ -68,42 +77,43 @@ func newLinux(g *memory) policy {
 
 func inactiveOf(kind uint8) int { return linuxInactiveAnon + 2*int(kind) }
 
-func (l *linuxPolicy) page(p uint32) *linuxPage { return l.pages.at(p) }
+func (l *linuxPolicy) page(p uint32) *linuxPage { return (*linuxPage)(l.mark(p)) }
 
 func (l *linuxPolicy) insert(p uint32) {
 	i := l.page(p)
-	i.kind = linuxAnon
+	*i &^= linuxOfFile
 	if l.g.m.frames.at(p).kind == frameFile {
-		i.kind = linuxFile
+		*i |= linuxOfFile
 	}
-	list := inactiveOf(i.kind)
-	if i.gone && l.refault(i) {
+	list := inactiveOf(i.kind())
+	if *i&linuxGone != 0 && l.refault(*i, l.rows.at(p).gone) {
 		list++
 	}
-	i.gone, i.referenced = false, false
+	*i &^= linuxGone | linuxReferenced
 	l.put(list, p)
 }
 
-// refault says whether a page that comes back becomes active
+// refault says whether a page that comes back, and left at some age, becomes active
 // (mm/workingset.c:workingset_refault).
-func (l *linuxPolicy) refault(i *linuxPage) bool {
+func (l *linuxPolicy) refault(i linuxPage, left uint32) bool {
+	kind := i.kind()
 	size := l.len(linuxActiveFile)
-	if i.kind != linuxFile {
+	if kind != linuxFile {
 		size += l.len(linuxInactiveFile)
 	}
 	if l.g.used < l.g.slots {
 		size += l.len(linuxActiveAnon)
-		if i.kind == linuxFile {
+		if kind == linuxFile {
 			size += l.len(linuxInactiveAnon)
 		}
 	}
-	if uint32(l.age)-i.left > uint32(size) {
+	if uint32(l.age)-left > uint32(size) {
 		return false
 	}
 	l.age++
-	l.active[i.kind]++
-	if i.workingset {
-		l.noteCost(i.kind, 1)
+	l.active[kind]++
+	if i&linuxWorkingset != 0 {
+		l.noteCost(kind, 1)
 	}
 	return true
 }
@@ -122,17 +132,18 @@ func (l *linuxPolicy) hit(uint32) {} // it looks at bits
 
 func (l *linuxPolicy) left(p uint32) {
 	i := l.page(p)
-	i.left, i.gone = uint32(l.age), true
+	*i |= linuxGone
+	l.rows.at(p).gone = uint32(l.age)
 	l.age++
 	if out := l.g.stats.SwapOut + l.g.stats.FileOut; out != l.written { // nr_pageout
-		l.noteCost(i.kind, uint(out-l.written))
+		l.noteCost(i.kind(), uint(out-l.written))
 		l.written = out
 	}
 }
 
 func (l *linuxPolicy) forget(p uint32) {
 	l.drop(p)
-	*l.page(p) = linuxPage{}
+	*l.page(p) = 0
 	for k, r := range l.ready {
 		if r == p {
 			l.ready = append(l.ready[:k], l.ready[k+1:]...)
@@ -236,7 +247,7 @@ func (l *linuxPolicy) shrinkActive(kind uint8, n int) {
 			l.put(active, p)
 			continue
 		}
-		l.page(p).workingset = true
+		*l.page(p) |= linuxWorkingset
 		l.put(active-1, p)
 	}
 }
@@ -254,12 +265,12 @@ func (l *linuxPolicy) shrinkInactive(kind uint8, n int) {
 		case refs == 0:
 			l.drop(p)
 			l.ready = append(l.ready, p)
-		case i.referenced || refs > 1 || kind == linuxFile && l.g.executable(p):
-			i.referenced = true
+		case *i&linuxReferenced != 0 || refs > 1 || kind == linuxFile && l.g.executable(p):
+			*i |= linuxReferenced
 			l.age++
 			l.put(list+1, p)
 		default:
-			i.referenced = true
+			*i |= linuxReferenced
 			l.put(list, p)
 		}
 	}

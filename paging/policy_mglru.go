@@ -25,17 +25,10 @@ package paging
 type mglruPolicy struct {
 	pageLists
 	g     *memory
-	pages chunked[mglruPage]
 	max   uint64    // max_seq: the youngest generation
 	min   [2]uint64 // min_seq: the oldest of each kind
 	ctrl  [2]mglruControl
 	ready []uint32 // isolated to be reclaimed
-}
-
-type mglruPage struct {
-	left uint32 // oldest generation when it left, plus 1; 0 = it has not
-	kind uint8  // linuxAnon, linuxFile
-	mglruTier
 }
 
 const (
@@ -57,24 +50,28 @@ func generation(kind uint8, seq uint64) int {
 
 func (l *mglruPolicy) gens(kind uint8) uint64 { return l.max - l.min[kind] + 1 }
 
-func (l *mglruPolicy) page(p uint32) *mglruPage { return l.pages.at(p) }
+func (l *mglruPolicy) page(p uint32) *mglruPage { return (*mglruPage)(l.mark(p)) }
+
+// when is the oldest generation when a page left, plus 1, or 0.
+func (l *mglruPolicy) when(p uint32) *uint32 { return &l.rows.at(p).gone }
 
 // insert is lru_gen_add_folio of a page that is faulted in, and lru_gen_refault.
 func (l *mglruPolicy) insert(p uint32) {
 	i := l.page(p)
-	i.kind = linuxAnon
+	*i &^= mglruOfFile
 	if l.g.m.frames.at(p).kind == frameFile {
-		i.kind = linuxFile
+		*i |= mglruOfFile
 	}
-	if i.left != 0 {
+	kind := i.kind()
+	if left := l.when(p); *left != 0 {
 		tier := tierOf(i.count())
-		if i.mglruTier = (mglruTier{}); i.left == uint32(l.min[i.kind]+1) {
-			l.ctrl[i.kind].refaulted[tier]++
-			i.workingset, i.refs = true, mglruRefs
+		if i.first(); *left == uint32(l.min[kind]+1) {
+			l.ctrl[kind].refaulted[tier]++
+			*i |= mglruWorkingset | mglruRefs
 		}
+		*left = 0
 	}
-	i.left = 0
-	l.put(generation(i.kind, l.max), p)
+	l.put(generation(kind, l.max), p)
 }
 
 func (l *mglruPolicy) hit(uint32) {} // it looks at bits
@@ -82,13 +79,14 @@ func (l *mglruPolicy) hit(uint32) {} // it looks at bits
 // left is lru_gen_eviction.
 func (l *mglruPolicy) left(p uint32) {
 	i := l.page(p)
-	i.left = uint32(l.min[i.kind] + 1)
-	l.ctrl[i.kind].evicted[tierOf(i.count())]++
+	kind := i.kind()
+	*l.when(p) = uint32(l.min[kind] + 1)
+	l.ctrl[kind].evicted[tierOf(i.count())]++
 }
 
 func (l *mglruPolicy) forget(p uint32) {
 	l.drop(p)
-	*l.page(p) = mglruPage{}
+	*l.page(p), *l.when(p) = 0, 0
 	for k, r := range l.ready {
 		if r == p {
 			l.ready = append(l.ready[:k], l.ready[k+1:]...)
@@ -185,9 +183,9 @@ func (l *mglruPolicy) age() {
 // (folio_update_gen).
 func (l *mglruPolicy) promote(p uint32, seq uint64) {
 	i := l.page(p)
-	i.mglruTier = mglruTier{}
+	i.first()
 	if seq != l.max {
-		l.put(generation(i.kind, l.max), p)
+		l.put(generation(i.kind(), l.max), p)
 	}
 }
 
@@ -195,8 +193,9 @@ func (l *mglruPolicy) promote(p uint32, seq uint64) {
 // looked at (folio_inc_gen).
 func (l *mglruPolicy) spare(p uint32) {
 	i := l.page(p)
-	i.mglruTier = mglruTier{}
-	l.putLast(generation(i.kind, l.min[i.kind]+1), p)
+	i.first()
+	kind := i.kind()
+	l.putLast(generation(kind, l.min[kind]+1), p)
 }
 
 // advance makes another generation the oldest of a kind.
@@ -310,7 +309,7 @@ func (l *mglruPolicy) lookAround(p uint32) {
 			e := tab.load(vpn)
 			q := ptePFN(e)
 			if e&(pteP|pteNone) != 0 && l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
-				l.promote(q, l.min[l.page(q).kind])
+				l.promote(q, l.min[l.page(q).kind()])
 			}
 		}
 	}

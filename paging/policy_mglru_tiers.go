@@ -29,43 +29,57 @@ const (
 	mglruRefs  = 1<<(mglruTiers-2) - 1 // the most that LRU_REFS_MASK counts
 )
 
-// mglruTier is what is known of the accesses to a page (LRU_REFS_MASK, LRU_REFS_FLAGS).
-type mglruTier struct {
-	refs       uint8
-	referenced bool // PG_referenced
-	workingset bool // PG_workingset
-}
+// mglruPage is what is known of a page, in its pageInfo.mark: a number of accesses up to
+// mglruRefs (LRU_REFS_MASK), and flags.
+type mglruPage uint8
+
+const (
+	mglruReferenced mglruPage = 1 << (iota + mglruTiers - 2) // PG_referenced
+	mglruWorkingset                                          // PG_workingset
+	mglruOfFile                                              // its kind is linuxFile
+)
 
 // access counts one (mm/swap.c:folio_inc_refs).
-func (t *mglruTier) access() {
+func (i *mglruPage) access() {
 	switch {
-	case !t.referenced:
-		t.referenced = true
-	case !t.workingset:
-		t.workingset = true
-	case t.refs < mglruRefs:
-		t.refs++
+	case *i&mglruReferenced == 0:
+		*i |= mglruReferenced
+	case *i&mglruWorkingset == 0:
+		*i |= mglruWorkingset
+	case *i&mglruRefs < mglruRefs:
+		*i++
 	}
 }
 
 // count is how many accesses there were beyond the first (folio_lru_refs).
-func (t *mglruTier) count() int {
-	n := int(t.refs)
-	if t.workingset {
+func (i mglruPage) count() int {
+	n := int(i & mglruRefs)
+	if i&mglruWorkingset != 0 {
 		n++
 	}
 	return n
 }
 
+// kind is linuxAnon or linuxFile.
+func (i mglruPage) kind() uint8 {
+	if i&mglruOfFile != 0 {
+		return linuxFile
+	}
+	return linuxAnon
+}
+
+// first makes the page one of the first tier, of no accesses.
+func (i *mglruPage) first() { *i &= mglruOfFile }
+
 // tierOf is the tier of so many accesses (lru_tier_from_refs).
 func tierOf(count int) int { return bits.Len(uint(count)) }
 
 // isolate is what is left when a page is about to leave (isolate_folio).
-func (t *mglruTier) isolate() {
-	if !t.referenced {
-		*t = mglruTier{}
+func (i *mglruPage) isolate() {
+	if *i&mglruReferenced == 0 {
+		i.first()
 	}
-	t.referenced = false
+	*i &^= mglruReferenced
 }
 
 // mglruControl is what the controller knows of a kind, by tier (lru_gen_struct).

@@ -5,7 +5,7 @@ import "testing"
 // TestTiers: a page accessed N times is in tier order_base_2(N), which is the logarithm
 // rounded up (include/linux/mmzone.h, comment on MAX_NR_TIERS); what counts them ends at 5.
 func TestTiers(t *testing.T) {
-	var p mglruTier
+	var p mglruPage
 	for n, want := range []int{0, 0, 1, 2, 2, 3, 3, 3} {
 		if got := tierOf(p.count()); got != want {
 			t.Errorf("%d accesses: tier %d, the kernel has %d", n, got, want)
@@ -76,8 +76,8 @@ func TestTiersByUse(t *testing.T) {
 	m.memory.young(pfn(4)) // clears the bit
 	m.memory.mu.Unlock()
 	task.ExitGroup()
-	if p := l.page(pfn(4)); p.count() != 0 || !p.referenced {
-		t.Errorf("one use, and an entry that was not used since: %+v", p.mglruTier)
+	if p := l.page(pfn(4)); p.count() != 0 || *p&mglruReferenced == 0 {
+		t.Errorf("one use, and an entry that was not used since: %05b", *p)
 	}
 	check(t, m)
 }
@@ -103,8 +103,8 @@ func TestTiersProtect(t *testing.T) {
 	scanned := l.scan(linuxFile, 1)
 	ready := append([]uint32(nil), l.ready...)
 	g.mu.Unlock()
-	if scanned != 3 || len(ready) != 2 || l.of(pfn(2)) != generation(linuxFile, oldest+1) || l.page(pfn(2)).mglruTier != (mglruTier{}) {
-		t.Errorf("%d looked at, %v leave, page 2 is on list %d: %+v", scanned, ready, l.of(pfn(2)), l.page(pfn(2)))
+	if scanned != 3 || len(ready) != 2 || l.of(pfn(2)) != generation(linuxFile, oldest+1) || *l.page(pfn(2)) != mglruOfFile {
+		t.Errorf("%d looked at, %v leave, page 2 is on list %d: %05b", scanned, ready, l.of(pfn(2)), *l.page(pfn(2)))
 	}
 	r := reclaimer{task: m.kernelTask(), group: g}
 	g.mu.Lock()
@@ -124,7 +124,7 @@ func TestTiersProtect(t *testing.T) {
 	task.Madvise(a, 8*PageSize, madvRandom)
 	task.Access(a+PageSize, Read)
 	if p := l.page(pfn(1)); c.refaulted != [4]int{1: 1} || tierOf(p.count()) != 3 {
-		t.Errorf("refaulted %v; %+v", c.refaulted, p.mglruTier)
+		t.Errorf("refaulted %v; %05b", c.refaulted, *p)
 	}
 	check(t, m)
 }

@@ -7,9 +7,10 @@ type pageInfo struct {
 	refs  int32   // page-table entries that stand for it while it is in swap (swap_map)
 	state pageState
 	// Of the policy: a number of its own, the list that the page is on (0 = none), and
-	// its slot there; see pageLists.
+	// its slot there, see pageLists; when it left memory, in a time of its own.
 	mark, on uint8
 	slot     uint32
+	gone     uint32
 }
 
 type pageState uint16
