@@ -26,9 +26,9 @@ func BenchmarkPolicy(b *testing.B) {
 	benchPolicies(b, 4<<20, names)
 }
 
-// BenchmarkPolicyLong is BenchmarkPolicy with so many references that nearly all pages
+// BenchmarkPressure is BenchmarkPolicy with so many references that nearly all pages
 // are used, and leave and come back in 50 % as well.
-func BenchmarkPolicyLong(b *testing.B) {
+func BenchmarkPressure(b *testing.B) {
 	benchPolicies(b, 32<<20, []string{"clock", "lru"})
 }
 
