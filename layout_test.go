@@ -12,7 +12,9 @@ import (
 // maxLines is how long a Go file may be; a longer one usually holds two ideas.
 const maxLines = 500
 
-// TestLayout: every package says in its doc.go what it is, and files stay short.
+// TestLayout: every package says in its doc.go what it is, files stay short, and none is
+// for one system by its name: policy_linux.go was, though it is about a kernel and not
+// for one.
 func TestLayout(t *testing.T) {
 	documented := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -24,6 +26,9 @@ func TestLayout(t *testing.T) {
 		}
 		if !strings.HasSuffix(path, ".go") {
 			return nil
+		}
+		if strings.HasSuffix(path, "_linux.go") {
+			t.Errorf("%s is built on Linux only, by its name; if that is meant, say so with //go:build", path)
 		}
 		data, err := os.ReadFile(path)
 		if err != nil {

@@ -277,7 +277,7 @@
 //
 // Reclaim:
 //
-//   - policy_linux.go and policy_mglru.go say at the top what is simplified in
+//   - policy_linuxlru.go and policy_mglru.go say at the top what is simplified in
 //     them.
 //   - Differs from Linux: the statistics of the group by which it is decided whether
 //     active pages become inactive are current. A later kernel's may be seconds old
