@@ -15,7 +15,7 @@ TEXT ·translateWords(SB), NOSPLIT, $0-80
 	MOVQ tlb_clock(DI), BX
 	MOVQ tlb_words(DI), R10
 	MOVQ tlb_stamps(DI), R11
-	MOVQ $~0xff00, AX
+	MOVQ $~const_wordFlags, AX
 	VMOVQ AX, X7
 	VPBROADCASTQ X7, Y7
 	XORL CX, CX
@@ -29,24 +29,24 @@ next:
 	MOVQ refs_base+16(FP), SI
 	MOVQ (SI)(CX*8), AX
 	MOVQ AX, R14
-	SHRQ $16, R14
+	SHRQ $const_wordVPNAt, R14
 	MOVQ R14, R12
-	SHLQ $16, R12
+	SHLQ $const_wordVPNAt, R12
 	ORQ  asid+8(FP), R12                // key
 
 	// A hit where the hint says.
 	MOVL AX, R13
-	ANDL $0x80, R13                     // refFetch
-	SHLL $2, R13
+	ANDL $const_refFetch, R13
+	SHLL $2, R13                        // tlbHints/refFetch
 	MOVL R14, R15
-	ANDL $511, R15
+	ANDL $(const_tlbHints-1), R15
 	ORL  R15, R13
 	MOVL tlb_hints(DI)(R13*4), R13
 	MOVL AX, R15
-	ANDL $0xff00, R15
+	ANDL $const_wordFlags, R15
 	ORQ  R12, R15
 	MOVQ AX, DX
-	ORQ  $~0xff00, DX
+	ORQ  $~const_wordFlags, DX
 	ANDQ (R10)(R13*8), DX
 	CMPQ DX, R15
 	JNE  miss
@@ -57,7 +57,7 @@ next:
 
 	// What the entry permits: its flags become those of a word, in R13, its frame R8.
 miss:
-	TESTL $16, AX                       // refOne
+	TESTL $const_refOne, AX
 	JEQ   done
 	MOVQ  entries_base+40(FP), R8
 	MOVQ  (R8)(CX*8), R8
@@ -65,19 +65,19 @@ miss:
 	JEQ   done
 	MOVQ  (R8), R8
 	MOVL  R8, R13
-	ANDL  $0xa1, R13                    // pteP, pteA, pteHuge
-	CMPL  R13, $0x21
+	ANDL  $(const_pteP|const_pteA|const_pteHuge), R13
+	CMPL  R13, $(const_pteP|const_pteA)
 	JNE   done
 	MOVQ  R8, R13
 	NOTQ  R13
-	SHRQ  $63, R13                      // pteNX
-	SHLL  $2, R13
+	SHRQ  $63, R13                      // not pteNX
+	SHLL  $2, R13                       // tlbExec
 	MOVL  R8, DX
-	ANDL  $0x42, DX                     // pteW, pteD
+	ANDL  $(const_tlbWrite|const_tlbDirty), DX
 	ORL   DX, R13
-	SHLL  $8, R13
-	SHRQ  $12, R8
-	ANDL  $0xff00, AX
+	SHLL  $const_wordFlagsAt, R13
+	SHRQ  $const_ptePFNAt, R8
+	ANDL  $const_wordFlags, AX
 	MOVL  R13, DX
 	NOTL  DX
 	TESTL AX, DX
@@ -161,7 +161,7 @@ fill:
 	MOVQ BX, (R11)(DX*8)
 	MOVQ (FIRST+tlbLevel_pfns)(DI), R9
 	MOVL R8, (R9)(DX*4)
-	ANDL $511, R14
+	ANDL $(const_tlbHints-1), R14
 	MOVL DX, tlb_hints(DI)(R14*4)
 	INCQ CX
 	JMP  next
