@@ -42,21 +42,20 @@ const (
 	linuxReferenced linuxPage = 1 << iota // PG_referenced
 	linuxWorkingset                       // PG_workingset: it has been active, before it left or since
 	linuxGone                             // pageInfo.gone is its age when it left, of which the kernel keeps some bits as well
-	linuxOfFile                           // its kind is linuxFile
 )
-
-// kind is linuxAnon or linuxFile.
-func (i linuxPage) kind() uint8 {
-	if i&linuxOfFile != 0 {
-		return linuxFile
-	}
-	return linuxAnon
-}
 
 const (
 	linuxAnon = 0
 	linuxFile = 1
 )
+
+// linuxKind is the kind of a page, in memory or out of it (folio_is_file_lru).
+func (g *memory) linuxKind(p uint32) uint8 {
+	if g.m.frames.at(p).kind == frameFile {
+		return linuxFile
+	}
+	return linuxAnon
+}
 
 // The lists; an active one follows its inactive one.
 const (
@@ -80,13 +79,9 @@ func inactiveOf(kind uint8) int { return linuxInactiveAnon + 2*int(kind) }
 func (l *linuxPolicy) page(p uint32) *linuxPage { return (*linuxPage)(l.mark(p)) }
 
 func (l *linuxPolicy) insert(p uint32) {
-	i := l.page(p)
-	*i &^= linuxOfFile
-	if l.g.m.frames.at(p).kind == frameFile {
-		*i |= linuxOfFile
-	}
-	list := inactiveOf(i.kind())
-	if *i&linuxGone != 0 && l.refault(*i, l.rows.at(p).gone) {
+	i, kind := l.page(p), l.g.linuxKind(p)
+	list := inactiveOf(kind)
+	if *i&linuxGone != 0 && l.refault(kind, *i&linuxWorkingset != 0, l.rows.at(p).gone) {
 		list++
 	}
 	*i &^= linuxGone | linuxReferenced
@@ -95,8 +90,7 @@ func (l *linuxPolicy) insert(p uint32) {
 
 // refault says whether a page that comes back, and left at some age, becomes active
 // (mm/workingset.c:workingset_refault).
-func (l *linuxPolicy) refault(i linuxPage, left uint32) bool {
-	kind := i.kind()
+func (l *linuxPolicy) refault(kind uint8, workingset bool, left uint32) bool {
 	size := l.len(linuxActiveFile)
 	if kind != linuxFile {
 		size += l.len(linuxInactiveFile)
@@ -112,7 +106,7 @@ func (l *linuxPolicy) refault(i linuxPage, left uint32) bool {
 	}
 	l.age++
 	l.active[kind]++
-	if i&linuxWorkingset != 0 {
+	if workingset {
 		l.noteCost(kind, 1)
 	}
 	return true
@@ -131,12 +125,11 @@ func (l *linuxPolicy) noteCost(kind uint8, n uint) {
 func (l *linuxPolicy) hit(uint32) {} // it looks at bits
 
 func (l *linuxPolicy) left(p uint32) {
-	i := l.page(p)
-	*i |= linuxGone
+	*l.page(p) |= linuxGone
 	l.rows.at(p).gone = uint32(l.age)
 	l.age++
 	if out := l.g.stats.SwapOut + l.g.stats.FileOut; out != l.written { // nr_pageout
-		l.noteCost(i.kind(), uint(out-l.written))
+		l.noteCost(l.g.linuxKind(p), uint(out-l.written))
 		l.written = out
 	}
 }

@@ -22,7 +22,7 @@ type lruPolicy struct {
 	sorted uint32   // when the pages were sorted last
 	old    []uint32 // pages in the order of their times then; some are gone, or have been used since
 	next   int      // in old
-	near   int      // in old: see expect
+	near   int      // in old: see expectLast
 	young  []uint32 // pages that came, or were passed over, since; some are gone, or twice there
 	keys   [2][]uint64
 }

@@ -57,17 +57,12 @@ func (l *mglruPolicy) when(p uint32) *uint32 { return &l.rows.at(p).gone }
 
 // insert is lru_gen_add_folio of a page that is faulted in, and lru_gen_refault.
 func (l *mglruPolicy) insert(p uint32) {
-	i := l.page(p)
-	*i &^= mglruOfFile
-	if l.g.m.frames.at(p).kind == frameFile {
-		*i |= mglruOfFile
-	}
-	kind := i.kind()
+	i, kind := l.page(p), l.g.linuxKind(p)
 	if left := l.when(p); *left != 0 {
 		tier := tierOf(i.count())
-		if i.first(); *left == uint32(l.min[kind]+1) {
+		if *i = 0; *left == uint32(l.min[kind]+1) {
 			l.ctrl[kind].refaulted[tier]++
-			*i |= mglruWorkingset | mglruRefs
+			*i = mglruWorkingset | mglruRefs
 		}
 		*left = 0
 	}
@@ -78,10 +73,9 @@ func (l *mglruPolicy) hit(uint32) {} // it looks at bits
 
 // left is lru_gen_eviction.
 func (l *mglruPolicy) left(p uint32) {
-	i := l.page(p)
-	kind := i.kind()
+	kind := l.g.linuxKind(p)
 	*l.when(p) = uint32(l.min[kind] + 1)
-	l.ctrl[kind].evicted[tierOf(i.count())]++
+	l.ctrl[kind].evicted[tierOf(l.page(p).count())]++
 }
 
 func (l *mglruPolicy) forget(p uint32) {
@@ -182,19 +176,17 @@ func (l *mglruPolicy) age() {
 // promote puts a page of a generation that was used into the youngest
 // (folio_update_gen).
 func (l *mglruPolicy) promote(p uint32, seq uint64) {
-	i := l.page(p)
-	i.first()
+	*l.page(p) = 0
 	if seq != l.max {
-		l.put(generation(i.kind(), l.max), p)
+		l.put(generation(l.g.linuxKind(p), l.max), p)
 	}
 }
 
 // spare puts a page of the oldest generation into the next, where it is the first to be
 // looked at (folio_inc_gen).
 func (l *mglruPolicy) spare(p uint32) {
-	i := l.page(p)
-	i.first()
-	kind := i.kind()
+	*l.page(p) = 0
+	kind := l.g.linuxKind(p)
 	l.putLast(generation(kind, l.min[kind]+1), p)
 }
 
@@ -309,7 +301,7 @@ func (l *mglruPolicy) lookAround(p uint32) {
 			e := tab.load(vpn)
 			q := ptePFN(e)
 			if e&(pteP|pteNone) != 0 && l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
-				l.promote(q, l.min[l.page(q).kind()])
+				l.promote(q, l.min[l.g.linuxKind(q)])
 			}
 		}
 	}

@@ -36,7 +36,6 @@ type mglruPage uint8
 const (
 	mglruReferenced mglruPage = 1 << (iota + mglruTiers - 2) // PG_referenced
 	mglruWorkingset                                          // PG_workingset
-	mglruOfFile                                              // its kind is linuxFile
 )
 
 // access counts one (mm/swap.c:folio_inc_refs).
@@ -60,24 +59,13 @@ func (i mglruPage) count() int {
 	return n
 }
 
-// kind is linuxAnon or linuxFile.
-func (i mglruPage) kind() uint8 {
-	if i&mglruOfFile != 0 {
-		return linuxFile
-	}
-	return linuxAnon
-}
-
-// first makes the page one of the first tier, of no accesses.
-func (i *mglruPage) first() { *i &= mglruOfFile }
-
 // tierOf is the tier of so many accesses (lru_tier_from_refs).
 func tierOf(count int) int { return bits.Len(uint(count)) }
 
 // isolate is what is left when a page is about to leave (isolate_folio).
 func (i *mglruPage) isolate() {
 	if *i&mglruReferenced == 0 {
-		i.first()
+		*i = 0
 	}
 	*i &^= mglruReferenced
 }
