@@ -1,6 +1,9 @@
 package paging
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // linuxPolicy is the reclaim of Linux 6.1 without generations (mm/vmscan.c,
 // mm/workingset.c, mm/swap.c), as a memory cgroup drives it: an active and an
@@ -137,12 +140,7 @@ func (l *linuxPolicy) left(p uint32) {
 func (l *linuxPolicy) forget(p uint32) {
 	l.drop(p)
 	*l.page(p) = 0
-	for k, r := range l.ready {
-		if r == p {
-			l.ready = append(l.ready[:k], l.ready[k+1:]...)
-			break
-		}
-	}
+	l.ready = slices.DeleteFunc(l.ready, func(r uint32) bool { return r == p })
 }
 
 // victim is do_try_to_free_pages: rounds of growing thoroughness until something

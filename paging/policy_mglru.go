@@ -1,5 +1,7 @@
 package paging
 
+import "slices"
+
 // mglruPolicy is the multi-generational LRU of Linux 6.1 (mm/vmscan.c with
 // CONFIG_LRU_GEN, mm/workingset.c:lru_gen_refault), as a memory cgroup drives it.
 //
@@ -81,12 +83,7 @@ func (l *mglruPolicy) left(p uint32) {
 func (l *mglruPolicy) forget(p uint32) {
 	l.drop(p)
 	*l.page(p), *l.when(p) = 0, 0
-	for k, r := range l.ready {
-		if r == p {
-			l.ready = append(l.ready[:k], l.ready[k+1:]...)
-			break
-		}
-	}
+	l.ready = slices.DeleteFunc(l.ready, func(r uint32) bool { return r == p })
 }
 
 // victim is try_to_free_mem_cgroup_pages, again as long as try_charge_memcg would.
