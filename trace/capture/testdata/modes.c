@@ -6,6 +6,7 @@
  *	crash          write to address 16
  *	threads        4 threads map 50 pages, write them and unmap them, 20 times each
  *	churn N        N threads, one after the other
+ *	together       4 threads, none of which ends before all of them run
  *	fork           3 children write 50 of 100 inherited pages each, and exit with 3
  *	vector         readv into two fresh pages: 100 bytes in all, 60 of them in the first
  *	close          close every descriptor, then like pages 100
@@ -57,6 +58,12 @@ static void *idle(void *arg)
 	return arg;
 }
 
+static void *meet(void *all)
+{
+	pthread_barrier_wait(all);
+	return all;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -74,6 +81,16 @@ int main(int argc, char **argv)
 		pthread_t t[4];
 		for (int i = 0; i < 4; i++)
 			pthread_create(&t[i], NULL, thread, NULL);
+		for (int i = 0; i < 4; i++)
+			pthread_join(t[i], NULL);
+		return 0;
+	}
+	if (!strcmp(mode, "together")) {
+		pthread_barrier_t all;
+		pthread_t t[4];
+		pthread_barrier_init(&all, NULL, 4);
+		for (int i = 0; i < 4; i++)
+			pthread_create(&t[i], NULL, meet, &all);
 		for (int i = 0; i < 4; i++)
 			pthread_join(t[i], NULL);
 		return 0;
