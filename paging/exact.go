@@ -213,7 +213,7 @@ func (t *Task) exactAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, 
 			n += t.hitsEntries(refs[n:], entries[n:])
 		} else {
 			end = t.until(n, &seen, entries[:len(refs)])
-			hits := c.translate(refs[n:end], entries[n:end])
+			hits := c.translate(refs[n:end], entries[n:end], !t.trial)
 			t.queueHits(refs[n:n+hits], entries[n:])
 			n += hits
 		}

@@ -63,7 +63,7 @@ func (t *Task) runAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, ou
 	moved, seen := c.moved, 0
 	for n < len(refs) {
 		end := t.until(n, &seen, entries[:len(refs)])
-		if n += c.translate(refs[n:end], entries[n:end]); n == end {
+		if n += c.translate(refs[n:end], entries[n:end], !t.trial); n == end {
 			continue
 		}
 		out = t.performUncounted(c, refs[n], entries[n])

@@ -5,25 +5,25 @@ import (
 	"sync/atomic"
 )
 
-// translate performs references for as long as nothing but the TLB changes, and
-// returns how many: each is a hit in the first level where the hint says, or one kind
-// of access to data whose entry, which lookAhead found, is present and has every bit
-// that the access sets.
+// translate performs references for as long as the hardware does without the kernel,
+// and returns how many: each is a hit in the first level where the hint says, or one
+// kind of access to data whose entry, which lookAhead found, permits it. walks says that
+// the walker may set bits of entries.
 // It is what Run does where there are many misses, and does not count lookups.
 // Precondition: c.mu.
-func (c *cpu) translate(refs []Ref, entries []*uint64) int {
+func (c *cpu) translate(refs []Ref, entries []*uint64, walks bool) int {
 	b := c.tlb
 	switch {
 	case !b.refers():
 		return b.hits(c.asid, refs, &c.pending)
 	case b.fits:
-		return translateWords(b, uint64(c.asid), refs, entries, &c.pending)
+		return translateWords(b, uint64(c.asid), refs, entries, walks, &c.pending)
 	}
-	return b.translateEach(uint64(c.asid), refs, entries, &c.pending)
+	return b.translateEach(uint64(c.asid), refs, entries, walks, &c.pending)
 }
 
 // translateEach is translate for a TLB that refers, one reference after the other.
-func (t *tlb) translateEach(asid uint64, refs []Ref, entries []*uint64, stop *atomic.Bool) int {
+func (t *tlb) translateEach(asid uint64, refs []Ref, entries []*uint64, walks bool, stop *atomic.Bool) int {
 	words := t.words
 	stamps := t.stamps[:len(words)]
 	entries = entries[:len(refs)]
@@ -44,8 +44,15 @@ func (t *tlb) translateEach(asid uint64, refs []Ref, entries []*uint64, stop *at
 		}
 		// Whether a read or a write comes next follows no pattern: it is not branched on.
 		pte, need := atomic.LoadUint64(entries[i]), w&wordFlags
-		e := entryTLB(pte)
-		if pte&(pteP|pteA|pteHuge) != pteP|pteA || need&^(uint64(e.flags)<<wordFlagsAt) != 0 || !t.refer(key, need, e.pfn, e.flags) {
+		sets := (pteA | need>>wordFlagsAt&pteD) &^ pte // what a walk does
+		e := entryTLB(pte | sets)
+		if pte&(pteP|pteHuge) != pteP || need&^(uint64(e.flags)<<wordFlagsAt) != 0 {
+			return i
+		}
+		if sets != 0 && !t.has(key) && !(walks && atomic.CompareAndSwapUint64(entries[i], pte, pte|sets)) {
+			return i
+		}
+		if !t.refer(key, need, e.pfn, e.flags) {
 			return i
 		}
 	}
@@ -57,6 +64,9 @@ func (t *tlb) translateEach(asid uint64, refs []Ref, entries []*uint64, stop *at
 func (t *tlb) refers() bool {
 	return !t.anyLarge && t.l1[0].ways <= 1<<wayBits && t.l2.orders != nil
 }
+
+// has says that a page is in a level where data is looked for.
+func (t *tlb) has(key uint64) bool { return t.l1[0].find(key) >= 0 || t.l2.find(key) >= 0 }
 
 // refer looks a page up for data, without counting it, and puts its translation
 // where it is missing. It returns false and has done nothing where the hint was wrong,

@@ -14,4 +14,4 @@ var wideWords = features.X86.HasAVX2 && features.X86.HasBMI1 && features.X86.Has
 // bound by instructions, of which this takes half as many.
 //
 //go:noescape
-func translateWords(b *tlb, asid uint64, refs []Ref, entries []*uint64, stop *atomic.Bool) int
+func translateWords(b *tlb, asid uint64, refs []Ref, entries []*uint64, walks bool, stop *atomic.Bool) int

@@ -5,12 +5,12 @@
 #define FETCH (tlb_l1+tlbLevel__size)
 #define SECOND tlb_l2
 
-// func translateWords(b *tlb, asid uint64, refs []Ref, entries []*uint64, stop *atomic.Bool) int
+// func translateWords(b *tlb, asid uint64, refs []Ref, entries []*uint64, walks bool, stop *atomic.Bool) int
 //
 // Registers that last: BX the clock, CX the reference, DI the TLB, R10 and R11 words and
 // stamps of both first levels, Y7 a mask of all of a word but its flags. Of one
 // reference: R14 its page, Y0 its key, AX the flags that it needs.
-TEXT ·translateWords(SB), NOSPLIT, $0-80
+TEXT ·translateWords(SB), NOSPLIT, $0-88
 	MOVQ b+0(FP), DI
 	MOVQ tlb_clock(DI), BX
 	MOVQ tlb_words(DI), R10
@@ -23,7 +23,7 @@ TEXT ·translateWords(SB), NOSPLIT, $0-80
 next:
 	CMPQ CX, refs_len+24(FP)
 	JGE  done
-	MOVQ stop+64(FP), R15
+	MOVQ stop+72(FP), R15
 	CMPL (R15), $0
 	JNE  done
 	MOVQ refs_base+16(FP), SI
@@ -67,7 +67,9 @@ miss:
 	MOVL  R8, R13
 	ANDL  $(const_pteP|const_pteA|const_pteHuge), R13
 	CMPL  R13, $(const_pteP|const_pteA)
-	JNE   done
+	JNE   walk
+
+permitted:
 	MOVQ  R8, R13
 	NOTQ  R13
 	SHRQ  $63, R13                      // not pteNX
@@ -76,12 +78,12 @@ miss:
 	ANDL  $(const_tlbWrite|const_tlbDirty), DX
 	ORL   DX, R13
 	SHLL  $const_wordFlagsAt, R13
-	SHRQ  $const_ptePFNAt, R8
 	ANDL  $const_wordFlags, AX
 	MOVL  R13, DX
 	NOTL  DX
 	TESTL AX, DX
-	JNE   done
+	JNE   walk
+	SHRQ  $const_ptePFNAt, R8
 	ORQ   R12, R13
 
 	// The oldest way of the first level, in DX, whose ways must not have the page.
@@ -166,6 +168,64 @@ fill:
 	INCQ CX
 	JMP  next
 
+	// The entry lacks a bit. If it is one that the walker sets, and the page is in no
+	// level, the walker sets it, of R8 to R9; if it is in the second, none walks.
+walk:
+	MOVL         R8, R13
+	ANDL         $(const_pteP|const_pteHuge), R13
+	CMPL         R13, $const_pteP
+	JNE          done
+	ANDL         $const_wordFlags, AX
+	MOVL         AX, R9
+	SHRL         $const_wordFlagsAt, R9 // tlbWrite is pteW, tlbDirty is pteD
+	MOVL         R8, DX
+	NOTL         DX
+	ANDL         R9, DX
+	TESTL        $const_pteW, DX
+	JNE          done
+	ANDL         $const_pteD, R9
+	ORL          $const_pteA, R9
+	ORQ          R8, R9
+	VMOVQ        R12, X0
+	VPBROADCASTQ X0, Y0
+	MOVQ         (FIRST+tlbLevel_mask)(DI), DX
+	ANDQ         R14, DX
+	SHLQ         $2, DX
+	VPAND        (R10)(DX*8), Y7, Y1
+	VPCMPEQQ     Y0, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          done
+	MOVQ         (SECOND+tlbLevel_mask)(DI), DX
+	ANDQ         R14, DX
+	LEAQ         (DX)(DX*2), DX
+	SHLQ         $5, DX
+	ADDQ         (SECOND+tlbLevel_words)(DI), DX
+	VPAND        (DX), Y7, Y1
+	VPAND        32(DX), Y7, Y2
+	VPAND        64(DX), Y7, Y3
+	VPCMPEQQ     Y0, Y1, Y1
+	VPCMPEQQ     Y0, Y2, Y2
+	VPCMPEQQ     Y0, Y3, Y3
+	VPOR         Y1, Y2, Y4
+	VPOR         Y3, Y4, Y4
+	VPTEST       Y4, Y4
+	JNE          within
+	CMPB         walks+64(FP), $0
+	JEQ          done
+	MOVQ         entries_base+40(FP), DX
+	MOVQ         (DX)(CX*8), DX
+	MOVQ         R8, AX
+	LOCK
+	CMPXCHGQ     R9, (DX)
+	JNE          done
+	MOVQ         refs_base+16(FP), SI
+	MOVQ         (SI)(CX*8), AX
+	JMP          miss
+
+within:
+	MOVQ R9, R8
+	JMP  permitted
+
 	// A way of the second level has it, R9, and gives its word and frame.
 second:
 	VMOVMSKPD Y1, R9
@@ -245,6 +305,6 @@ found:
 
 done:
 	MOVQ BX, tlb_clock(DI)
-	MOVQ CX, ret+72(FP)
+	MOVQ CX, ret+80(FP)
 	VZEROUPPER
 	RET

@@ -6,4 +6,4 @@ import "sync/atomic"
 
 const wideWords = false
 
-func translateWords(*tlb, uint64, []Ref, []*uint64, *atomic.Bool) int { return 0 }
+func translateWords(*tlb, uint64, []Ref, []*uint64, bool, *atomic.Bool) int { return 0 }
