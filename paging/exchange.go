@@ -11,7 +11,7 @@ package paging
 // only tried. What cannot be had without waiting, or is not simple, is left to evict.
 func (t *Task) exchange(vpn uint64, a Access) *vma {
 	g := t.machine.memory
-	if g == nil || g.limit == 0 || g.batched || t.machine.cfg.Locking != LockPerTable || t.gup != 0 || !t.running {
+	if g.limit == 0 || g.batched || t.machine.cfg.Locking != LockPerTable || t.gup != 0 || !t.running {
 		return nil
 	}
 	tab := t.leaf(vpn)
@@ -30,7 +30,7 @@ func (t *Task) exchange(vpn uint64, a Access) *vma {
 	}
 	pfn := ptePFN(e)
 	g.mu.Lock()
-	i := g.info(pfn)
+	i := g.pages.known(pfn)
 	if i.state&(pageKnown|pageResident|pageHeld) != pageKnown || i.refs != 1 {
 		g.mu.Unlock()
 		tab.unlock(t)
@@ -45,8 +45,8 @@ func (t *Task) exchange(vpn uint64, a Access) *vma {
 		}
 	}
 	g.returns(pfn, i, frameAnon)
-	g.unref(pfn)
-	g.addMapping(pfn, mapping{t.space, vpn})
+	i.unref(pfn)
+	g.addMapping(pfn, i, mapping{t.space, vpn})
 	if a == Write {
 		g.freeSlot(i)
 	}
@@ -85,7 +85,7 @@ func (t *Task) evictChosen(pfn uint32) {
 // has done nothing that evict would not do. Preconditions: g.mu and the lock of mine.
 func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	g, s := t.machine.memory, t.space
-	i, f := g.info(pfn), t.machine.frames.at(pfn)
+	i, f := g.pages.known(pfn), t.machine.frames.at(pfn)
 	at := i.at
 	if at.space != s || f.kind != frameAnon || f.mapcount.Load() != 1 || i.state&pageLazy != 0 ||
 		s.cpus.Load() != 1<<uint(t.onCPU) || t.machine.frames.block(pfn) != nil {

@@ -53,16 +53,14 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		before = t.peek(vpn)
 		maps = t.machine.mappings(before)
 	}
-	v, kind, out, pages := t.demandZero(vpn, a), DemandZero, Minor, 1
+	v, kind, out, pages := (*vma)(nil), DemandZero, Minor, 1
+	if t.machine.memory != nil {
+		v, kind, out = t.exchange(vpn, a), SwapIn, Major
+	} else {
+		v = t.demandZero(vpn, a)
+	}
 	if v == nil {
-		if t.machine.memory != nil {
-			v = t.exchange(vpn, a)
-		}
-		if v != nil {
-			kind, out = SwapIn, Major
-		} else {
-			v, kind, out, pages = t.attempt(vpn, a)
-		}
+		v, kind, out, pages = t.attempt(vpn, a)
 	}
 	for out >= outGrow {
 		if out == outBusy {
@@ -115,7 +113,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 // demandZero is the way through the tree that most faults take, without the
 // questions of the others: a write to an empty entry of an anonymous mapping, where
 // the table and the anon_vma are there. If the fault is one, it is done, and the
-// mapping returned; else nil.
+// mapping returned; else nil. Precondition: there is no memory to be charged.
 func (t *Task) demandZero(vpn uint64, a Access) *vma {
 	s := t.space
 	v := t.last
@@ -124,7 +122,7 @@ func (t *Task) demandZero(vpn uint64, a Access) *vma {
 	}
 	switch {
 	case v == nil || a != Write || v.file != nil || v.flags&(vmWrite|vmHugeTLB|vmSpecial) != vmWrite || v.anon.Load() == nil,
-		t.machine.memory != nil || t.machine.cfg.Locking != LockPerTable || t.gup != 0:
+		t.machine.cfg.Locking != LockPerTable || t.gup != 0:
 		return nil
 	}
 	tab := t.leaf(vpn)

@@ -32,15 +32,24 @@ func (f *FlushStats) add(o *FlushStats) {
 // all (flush_tlb_mm_range). Preconditions: the entries have been changed; a
 // table may be locked.
 func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
-	s.flushBy(t, cause, start, end, 1)
+	if end-start > s.machine.profile.ceiling {
+		start, end = 0, 0
+	}
+	s.flush(t, cause, start, end, end-start)
 }
 
 // flushBy is flushPages where no entry of them maps fewer than stride pages: one
 // invalidation each is enough (stride_shift).
 func (s *Space) flushBy(t *Task, cause FlushCause, start, end, stride uint64) {
 	if stride == 0 || (end-start)/stride > s.machine.profile.ceiling {
-		start, end = 0, 0
+		s.flush(t, cause, 0, 0, 0)
+		return
 	}
+	s.flush(t, cause, start, end, (end-start+stride-1)/stride)
+}
+
+// flush is a flush by so many invalidations, or a full one.
+func (s *Space) flush(t *Task, cause FlushCause, start, end, invalidations uint64) {
 	r := flushRequest{id: s.id, gen: s.tlbGen.Add(1), start: start, end: end}
 	st := &t.stats.flushes[cause]
 	st.Requests++
@@ -48,7 +57,7 @@ func (s *Space) flushBy(t *Task, cause FlushCause, start, end, stride uint64) {
 		st.Full++
 	} else {
 		st.Ranged++
-		st.Pages += (end - start + stride - 1) / stride
+		st.Pages += invalidations
 	}
 	for i, mask := 0, s.cpus.Load(); mask != 0; i, mask = i+1, mask>>1 {
 		if mask&1 == 0 {

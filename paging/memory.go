@@ -111,7 +111,8 @@ func newMemory(m *Machine) (*memory, error) {
 	return g, nil
 }
 
-// info returns what is known of a page. Precondition: g.mu.
+// info returns what is known of a page, which may be one that the group does not know.
+// Precondition: g.mu.
 func (g *memory) info(pfn uint32) *pageInfo { return g.pages.at(pfn) }
 
 // counts says whether frames of the kind are charged: those of a file are not
@@ -283,12 +284,11 @@ func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.addMapping(pfn, mapping{s, vpn})
+	g.addMapping(pfn, g.info(pfn), mapping{s, vpn})
 }
 
 // addMapping is link. Precondition: g.mu.
-func (g *memory) addMapping(pfn uint32, by mapping) {
-	i := g.info(pfn)
+func (g *memory) addMapping(pfn uint32, i *pageInfo, by mapping) {
 	if i.state&pageKnown == 0 {
 		return
 	}

@@ -25,15 +25,15 @@ func (c *clockPolicy) victim(uint32) uint32 {
 		if p == 0 {
 			return 0
 		}
-		used := c.mark(p)
+		i := c.rows.known(p)
 		if c.g.young(p) > 0 {
-			*used = 1
+			i.mark = 1
 		}
-		if *used == 0 {
-			c.drop(p)
+		if i.mark == 0 {
+			c.unlink(i)
 			return p
 		}
-		*used = 0
-		c.put(1, p)
+		i.mark = 0
+		c.move(1, p, i)
 	}
 }

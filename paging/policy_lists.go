@@ -8,7 +8,7 @@ import (
 // pageLists are the lists of one policy. A page is on one of them at most, and moves
 // from one to another without allocation. Lists are numbered from 1.
 //
-// A list is a row of slots in which pages stand in the order in which they came to its
+// A list is a ring of slots in which pages stand in the order in which they came to its
 // front, and a bit for each slot, which says that the page is still there. So a page
 // moves without a look at those that stood beside it, which would each be a wait for
 // memory, and which pages will be at the end soon is known before they are asked for.
@@ -18,20 +18,22 @@ type pageLists struct {
 	lists []pageList
 }
 
+// pageList is one list. Slots have running numbers, by the last bits of which they are
+// found. The pages never reach into the word of bits in which they began, so that a word
+// is of slots one after the other.
 type pageList struct {
-	slots []uint32 // pages
+	slots []uint32 // pages; a power of two of them, or none
 	bits  []uint64 // of the slots: the page is there
-	first uint32   // no page is in a slot below
-	next  uint32   // slot of the next page
+	first uint64   // no page is in a slot below
+	next  uint64   // slot of the next page
 	n     int
-
-	near, far uint32 // see expect
+	seen  uint64 // number of the word of bits that was looked at ahead, see expect
 }
 
 const (
 	leastSlots   = 1 << 10
 	manySlots    = 1 << 16 // more than so many are given up with the last page
-	expectPages  = 16      // how many pages are looked at ahead at a time
+	firstSlot    = 1 << 40 // of a new list: there is room on both sides
 	expectLonger = 1 << 12 // than so many pages: of fewer all is in the caches of the processor
 )
 
@@ -40,24 +42,26 @@ func newPageLists(n int, rows *pageRows) pageLists {
 }
 
 // of is the list a page is on, 0 = none.
-func (l *pageLists) of(p uint32) int { return int(l.rows.at(p).on) }
+func (l *pageLists) of(p uint32) int { return int(l.rows.known(p).on) }
 
 // len is how many pages are on a list.
 func (l *pageLists) len(list int) int { return l.lists[list].n }
 
 // mark is the number that a policy keeps for a page.
-func (l *pageLists) mark(p uint32) *uint8 { return &l.rows.at(p).mark }
+func (l *pageLists) mark(p uint32) *uint8 { return &l.rows.known(p).mark }
 
 // put moves a page to the front of a list, from wherever it is.
-func (l *pageLists) put(list int, p uint32) {
-	i := l.rows.at(p)
+func (l *pageLists) put(list int, p uint32) { l.move(list, p, l.rows.known(p)) }
+
+// move is put for a page of which the row is at hand.
+func (l *pageLists) move(list int, p uint32, i *pageInfo) {
 	to := &l.lists[list]
-	if int(i.on) == list && i.slot+1 == to.next {
+	if int(i.on) == list && i.slot == to.at(to.next-1) {
 		return
 	}
 	l.unlink(i)
-	if int(to.next) == len(to.slots) {
-		l.compact(to, 0)
+	if to.full(to.first) {
+		to.compact(l.rows)
 	}
 	to.set(to.next, p, i)
 	to.next++
@@ -66,24 +70,19 @@ func (l *pageLists) put(list int, p uint32) {
 
 // putLast moves a page to the end of a list, from wherever it is.
 func (l *pageLists) putLast(list int, p uint32) {
-	i := l.rows.at(p)
+	i := l.rows.known(p)
 	l.unlink(i)
 	to := &l.lists[list]
-	if to.n == 0 {
-		l.put(list, p)
-		return
-	}
-	if to.settle(); to.first == 0 {
-		l.compact(to, uint32(to.n)+leastSlots)
+	if to.full(to.first - 1) {
+		to.compact(l.rows)
 	}
 	to.first--
 	to.set(to.first, p, i)
-	to.near, to.far = to.first, to.first
 	i.on = uint8(list)
 }
 
 // drop takes a page off its list, if it is on one.
-func (l *pageLists) drop(p uint32) { l.unlink(l.rows.at(p)) }
+func (l *pageLists) drop(p uint32) { l.unlink(l.rows.known(p)) }
 
 func (l *pageLists) unlink(i *pageInfo) {
 	if i.on == 0 {
@@ -103,19 +102,22 @@ func (l *pageLists) last(list int) uint32 {
 	if e.n == 0 {
 		return 0
 	}
-	e.settle()
-	if e.first >= e.near && e.n >= expectLonger {
-		l.expect(e)
+	e.first = e.from(e.first)
+	if w := e.first / 64; w != e.seen && e.n >= expectLonger {
+		e.seen = w
+		l.expect(e, w+2, expectRow)
+		l.expect(e, w+1, expectPlaces)
 	}
-	return e.slots[e.first]
+	return *e.page(e.first)
 }
 
 // newer is the page before one on its list, 0 for none.
 func (l *pageLists) newer(p uint32) uint32 {
-	i := l.rows.at(p)
+	i := l.rows.known(p)
 	e := &l.lists[i.on]
-	if slot := e.from(i.slot + 1); slot < e.next {
-		return e.slots[slot]
+	slot := e.first + uint64(i.slot-e.at(e.first))&uint64(len(e.slots)-1)
+	if slot = e.from(slot + 1); slot < e.next {
+		return *e.page(slot)
 	}
 	return 0
 }
@@ -124,51 +126,36 @@ func (l *pageLists) newer(p uint32) uint32 {
 // list, and no other page on this one.
 func (l *pageLists) walk(list int, f func(p uint32)) {
 	e := &l.lists[list]
-	for w := int(e.next+63)/64 - 1; w >= int(e.first)/64; w-- {
+	for w := (e.next + 63) / 64; w > e.first/64; w-- {
 		if e.n >= expectLonger {
-			l.expectWord(e, w-2, expectRow)
-			l.expectWord(e, w-1, expectPlaces)
+			l.expect(e, w-3, expectRow)
+			l.expect(e, w-2, expectPlaces)
 		}
-		for word := e.bits[w]; word != 0; {
+		for word := *e.word(w - 1); word != 0; {
 			at := 63 - bits.LeadingZeros64(word)
 			word &^= 1 << at
-			f(e.slots[w*64+at])
+			f(*e.page((w-1)*64 + uint64(at)))
 		}
 	}
 }
 
-// expectWord has what will be asked of the pages in 64 slots loaded, if there are such
-// slots.
-func (l *pageLists) expectWord(e *pageList, w int, of func(*pageRows, uint32)) {
-	if w < 0 {
+// expect has the processor begin to load what will be asked of the pages in a word of
+// slots: their rows, and then, when those have come, what they lead to.
+func (l *pageLists) expect(e *pageList, w uint64, of func(*pageRows, uint32)) {
+	if w < e.first/64 || w*64 >= e.next {
 		return
 	}
-	for bit := e.bits[w]; bit != 0; bit &= bit - 1 {
-		of(l.rows, e.slots[w*64+bits.TrailingZeros64(bit)])
+	for bit := *e.word(w); bit != 0; bit &= bit - 1 {
+		of(l.rows, *e.page(w*64 + uint64(bits.TrailingZeros64(bit))))
 	}
-}
-
-// expect has the processor begin to load what will be asked of the pages that will be
-// at the end of a list soon: the rows of some, and what the rows of those before them,
-// which have come meanwhile, lead to.
-func (l *pageLists) expect(e *pageList) {
-	slot := e.from(max(e.near, e.first))
-	for ; slot < e.far; slot = e.from(slot + 1) {
-		expectPlaces(l.rows, e.slots[slot])
-	}
-	for k := 0; k < expectPages && slot < e.next; k++ {
-		expectRow(l.rows, e.slots[slot])
-		slot = e.from(slot + 1)
-	}
-	e.near, e.far = max(e.far, e.first+1), slot
 }
 
 // expectRow has the processor begin to load what is known of a page.
-func expectRow(rows *pageRows, p uint32) { prefetchLine(unsafe.Pointer(rows.at(p))) }
+func expectRow(rows *pageRows, p uint32) { prefetchLine(unsafe.Pointer(rows.known(p))) }
 
 // expectPlaces does so for what that leads to: the entry and the frame.
 func expectPlaces(rows *pageRows, p uint32) {
-	if at := rows.at(p).at; at.space != nil {
+	if at := rows.known(p).at; at.space != nil {
 		if tab := at.space.dirs.of(at.space, at.vpn); tab != nil {
 			prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
 		}
@@ -176,53 +163,61 @@ func expectPlaces(rows *pageRows, p uint32) {
 	}
 }
 
-// compact moves the pages of a list together, to the slots from base on, where there
-// is room for more. Precondition: base is 0, or the slots are made anew.
-func (l *pageLists) compact(e *pageList, base uint32) {
+// compact moves the pages of a list together, where there is room for as many again as
+// half of them.
+func (e *pageList) compact(rows *pageRows) {
 	old := *e
-	if n := len(e.slots); base > 0 || 2*n <= 3*e.n || n > max(4*e.n, 2*leastSlots) {
-		words := max(2*e.n+int(base), leastSlots)/64 + 1
-		e.slots, e.bits = make([]uint32, words*64), make([]uint64, words)
+	*e = pageList{slots: old.slots, bits: old.bits, first: old.first &^ 63, next: old.first &^ 63}
+	if n := len(old.slots); 2*n <= 3*old.n || n > max(4*old.n, 2*leastSlots) {
+		n = 1 << bits.Len(uint(max(2*old.n, leastSlots)-1))
+		*e = pageList{slots: make([]uint32, n), bits: make([]uint64, n/64), first: firstSlot, next: firstSlot}
 	}
-	*e = pageList{slots: e.slots, bits: e.bits, first: base, next: base}
-	for w := range old.bits {
-		word := old.bits[w]
-		old.bits[w] = 0
-		if old.n >= expectLonger && w+1 < len(old.bits) {
-			l.expectWord(&old, w+1, expectRow)
+	for w := old.first / 64; w*64 < old.next; w++ {
+		word := *old.word(w)
+		*old.word(w) = 0
+		if old.n >= expectLonger && (w+1)*64 < old.next {
+			for next := *old.word(w + 1); next != 0; next &= next - 1 {
+				expectRow(rows, *old.page((w+1)*64 + uint64(bits.TrailingZeros64(next))))
+			}
 		}
 		for ; word != 0; word &= word - 1 {
-			p := old.slots[w*64+bits.TrailingZeros64(word)]
-			e.set(e.next, p, l.rows.at(p))
+			p := *old.page(w*64 + uint64(bits.TrailingZeros64(word)))
+			e.set(e.next, p, rows.known(p))
 			e.next++
 		}
 	}
 }
 
+// full says that there is no room for another page where the pages begin at slot first.
+func (e *pageList) full(first uint64) bool { return e.next-first&^63 >= uint64(len(e.slots)) }
+
+// at is where a slot is, page what is in it, and word a word of bits.
+func (e *pageList) at(slot uint64) uint32    { return uint32(slot) & uint32(len(e.slots)-1) }
+func (e *pageList) page(slot uint64) *uint32 { return &e.slots[e.at(slot)] }
+func (e *pageList) word(w uint64) *uint64    { return &e.bits[w&uint64(len(e.bits)-1)] }
+
 // set puts a page into a slot.
-func (e *pageList) set(slot, p uint32, i *pageInfo) {
-	e.slots[slot], i.slot = p, slot
-	e.bits[slot/64] |= 1 << (slot % 64)
+func (e *pageList) set(slot uint64, p uint32, i *pageInfo) {
+	*e.page(slot) = p
+	*e.word(slot / 64) |= 1 << (slot % 64)
+	i.slot = e.at(slot)
 	e.n++
 }
 
-// settle makes first the slot of the last page. Precondition: there is one.
-func (e *pageList) settle() { e.first = e.from(e.first) }
-
 // from is the first slot from one on that has a page; next if there is none.
-func (e *pageList) from(slot uint32) uint32 {
+func (e *pageList) from(slot uint64) uint64 {
 	if slot >= e.next {
 		return e.next
 	}
 	w := slot / 64
-	word := e.bits[w] >> (slot % 64) << (slot % 64)
+	word := *e.word(w) >> (slot % 64) << (slot % 64)
 	for word == 0 {
 		if w++; w*64 >= e.next {
 			return e.next
 		}
-		word = e.bits[w]
+		word = *e.word(w)
 	}
-	return w*64 + uint32(bits.TrailingZeros64(word))
+	return w*64 + uint64(bits.TrailingZeros64(word))
 }
 
 // at is the element of a page in an array by page number, which grows as far.

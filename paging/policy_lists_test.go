@@ -6,11 +6,20 @@ import (
 	"testing"
 )
 
+// someRows are rows of some pages.
+func someRows() *pageRows {
+	rows := new(pageRows)
+	for p := uint32(0); p < 2*manySlots; p += chunkSize {
+		rows.at(p)
+	}
+	return rows
+}
+
 // The lists against slices, newest first.
 func TestPageLists(t *testing.T) {
 	const lists, pages = 3, 3000
 	rnd := rand.New(rand.NewPCG(1, 0))
-	l := newPageLists(lists, new(pageRows))
+	l := newPageLists(lists, someRows())
 	var want [lists + 1][]uint32
 	drop := func(p uint32) {
 		for k := range want {
@@ -52,7 +61,7 @@ func TestPageLists(t *testing.T) {
 
 // A list that is longer than the caches of the processor looks ahead, and is the same.
 func TestPageListsLookAhead(t *testing.T) {
-	l := newPageLists(1, new(pageRows))
+	l := newPageLists(1, someRows())
 	for p := uint32(1); p <= 3*expectLonger; p++ {
 		l.put(1, p)
 	}
@@ -70,8 +79,8 @@ func TestPageListsLookAhead(t *testing.T) {
 // Generations: all pages go from one list to the next, in order, and a list that has
 // gone keeps no slots.
 func TestPageListsGenerations(t *testing.T) {
-	const pages = manySlots
-	l := newPageLists(2, new(pageRows))
+	const pages = manySlots + 1
+	l := newPageLists(2, someRows())
 	for p := uint32(1); p <= pages; p++ {
 		l.put(1, p)
 	}

@@ -107,6 +107,9 @@ func (l *lruPolicy) victim(uint32) uint32 {
 	return 0
 }
 
+// expectPages is how many pages are looked at ahead at a time.
+const expectPages = 16
+
 // expectLast has the processor begin to load what will be asked of the pages that leave
 // soon: see pageLists.expect.
 func (l *lruPolicy) expectLast() {

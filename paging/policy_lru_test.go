@@ -20,8 +20,7 @@ func TestLRUPolicyOrder(t *testing.T) {
 		{pages: 40_000, memory: 9_000, turns: 400_000},
 		{pages: 40_000, memory: 9_000, turns: 100_000, now: math.MaxUint32 - 50_000},
 	} {
-		var rows pageRows
-		l, order, where := &lruPolicy{rows: &rows, now: c.now, sorted: c.now}, list.New(), map[uint32]*list.Element{}
+		l, order, where := &lruPolicy{rows: someRows(), now: c.now, sorted: c.now}, list.New(), map[uint32]*list.Element{}
 		r := rand.New(rand.NewPCG(1, uint64(c.pages)))
 		draw := func() uint32 { return 1 + uint32(float64(c.pages)*math.Pow(r.Float64(), 3)) }
 		for turn := range c.turns {
@@ -69,8 +68,7 @@ func TestLRUPolicyOrder(t *testing.T) {
 // Times run out at each turn of the first pages.
 func TestLRUPolicyRenumber(t *testing.T) {
 	for before := range uint32(5) {
-		var rows pageRows
-		l := &lruPolicy{rows: &rows, now: math.MaxUint32 - before, sorted: math.MaxUint32 - before}
+		l := &lruPolicy{rows: someRows(), now: math.MaxUint32 - before, sorted: math.MaxUint32 - before}
 		l.insert(1)
 		l.insert(2)
 		l.hit(1)

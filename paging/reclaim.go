@@ -72,7 +72,7 @@ func (g *memory) choose(coming uint32, by *ReclaimRuns) uint32 {
 		by.Scanned++
 	}
 	if pfn != 0 {
-		g.info(pfn).state |= pageHeld
+		g.pages.known(pfn).state |= pageHeld
 	}
 	return pfn
 }
@@ -280,7 +280,7 @@ func (g *memory) young(pfn uint32) (refs int) {
 	if g.exact {
 		return 0 // the policy has been told
 	}
-	if at := g.info(pfn).at; at.space != nil && g.clearAccessed(at, pfn) {
+	if at := g.pages.known(pfn).at; at.space != nil && g.clearAccessed(at, pfn) {
 		refs++
 	}
 	if len(g.shared) == 0 {

@@ -42,6 +42,9 @@ func (c *chunked[T]) at(page uint32) *T {
 	return c.grow(page)
 }
 
+// known is the element of a page that has one.
+func (c *chunked[T]) known(page uint32) *T { return &c.chunks[page>>chunkShift][page%chunkSize] }
+
 // peek is the element of a page, or nil if it has none yet.
 func (c *chunked[T]) peek(page uint32) *T {
 	if n := int(page >> chunkShift); n < len(c.chunks) && c.chunks[n] != nil {

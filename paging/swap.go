@@ -89,8 +89,8 @@ func (g *memory) bringBack(pfn uint32, at mapping, e uint64, a Access) (alone, r
 	} else if read = true; !g.returns(pfn, i, frameAnon) {
 		return false, false, false
 	}
-	alone = g.unref(pfn) || e&pteExclusive != 0
-	g.addMapping(pfn, at)
+	alone = i.unref(pfn) || e&pteExclusive != 0
+	g.addMapping(pfn, i, at)
 	if alone && a == Write { // its copy in swap is stale from now on, and given up
 		g.freeSlot(i)
 	}
@@ -99,8 +99,7 @@ func (g *memory) bringBack(pfn uint32, at mapping, e uint64, a Access) (alone, r
 
 // unref takes one entry of swap away (swap_free) and says whether nothing maps the
 // page or stands for it now. Precondition: g.mu.
-func (g *memory) unref(pfn uint32) (last bool) {
-	i := g.info(pfn)
+func (i *pageInfo) unref(pfn uint32) (last bool) {
 	i.refs--
 	if invariants && i.refs < 0 {
 		broken("page %d has %d entries in swap", pfn, i.refs)
@@ -129,7 +128,8 @@ func (g *memory) copySwap(pfn uint32) {
 func (t *Task) zapSwap(pfn uint32) {
 	g := t.machine.memory
 	g.mu.Lock()
-	free := g.unref(pfn) && g.finish(pfn, g.info(pfn))
+	i := g.info(pfn)
+	free := i.unref(pfn) && g.finish(pfn, i)
 	g.mu.Unlock()
 	if free {
 		t.frames.put(pfn)

@@ -383,6 +383,10 @@ func (t *tlb) flushRange(asid uint16, start, end uint64) {
 	if t.anyLarge {
 		t.flushLarge(asid, start, end)
 	}
+	if end-start == 1 {
+		t.flushPage(wordKey(asid, start))
+		return
+	}
 	for _, l := range t.levels() {
 		if end-start <= 64 {
 			for vpn := start; vpn < end; vpn++ {
@@ -394,6 +398,15 @@ func (t *tlb) flushRange(asid uint16, start, end uint64) {
 			return key&wordASID == uint64(asid) && key>>wordVPNAt >= start && key>>wordVPNAt < end
 		})
 	}
+}
+
+// flushPage forgets a page.
+func (t *tlb) flushPage(key uint64) {
+	t.l1[0].remove(key)
+	if t.fetched {
+		t.l1[1].remove(key)
+	}
+	t.l2.remove(key)
 }
 
 // flushASID forgets one address space.
