@@ -27,13 +27,14 @@ type pageList struct {
 	first uint64   // no page is in a slot below
 	next  uint64   // slot of the next page
 	n     int
-	seen  uint64 // number of the word of bits that was looked at ahead, see expect
+	seen  uint64 // slot up to which last has looked ahead
 }
 
 const (
 	leastSlots   = 1 << 10
 	manySlots    = 1 << 16 // more than so many are given up with the last page
 	firstSlot    = 1 << 40 // of a new list: there is room on both sides
+	expectLead   = 16      // how many slots before its turn a page is looked at ahead
 	expectLonger = 1 << 12 // than so many pages: of fewer all is in the caches of the processor
 )
 
@@ -103,10 +104,11 @@ func (l *pageLists) last(list int) uint32 {
 		return 0
 	}
 	e.first = e.from(e.first)
-	if w := e.first / 64; w != e.seen && e.n >= expectLonger {
-		e.seen = w
-		l.expect(e, w+2, expectRow)
-		l.expect(e, w+1, expectPlaces)
+	if e.n >= expectLonger {
+		for e.seen = max(e.seen, e.first); e.seen < min(e.first+expectLead, e.next); e.seen++ {
+			l.expectSlot(e, e.seen, expectPlaces)
+			l.expectSlot(e, e.seen+expectLead, expectRow)
+		}
 	}
 	return *e.page(e.first)
 }
@@ -139,8 +141,16 @@ func (l *pageLists) walk(list int, f func(p uint32)) {
 	}
 }
 
-// expect has the processor begin to load what will be asked of the pages in a word of
-// slots: their rows, and then, when those have come, what they lead to.
+// expectSlot has the processor begin to load what will be asked of a page that will be the
+// last soon: its row, and then, when that has come, what it leads to. It is done for one
+// after the other, since of many lines at once most would wait for the others.
+func (l *pageLists) expectSlot(e *pageList, slot uint64, of func(*pageRows, uint32)) {
+	if slot < e.next && *e.word(slot / 64)>>(slot%64)&1 != 0 {
+		of(l.rows, *e.page(slot))
+	}
+}
+
+// expect is expectSlot for the pages in a word of slots.
 func (l *pageLists) expect(e *pageList, w uint64, of func(*pageRows, uint32)) {
 	if w < e.first/64 || w*64 >= e.next {
 		return

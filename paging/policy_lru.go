@@ -22,7 +22,6 @@ type lruPolicy struct {
 	sorted uint32   // when the pages were sorted last
 	old    []uint32 // pages in the order of their times then; some are gone, or have been used since
 	next   int      // in old
-	near   int      // in old: see expectLast
 	young  []uint32 // pages that came, or were passed over, since; some are gone, or twice there
 	keys   [2][]uint64
 }
@@ -88,10 +87,10 @@ func (l *lruPolicy) forget(p uint32) {
 func (l *lruPolicy) victim(uint32) uint32 {
 	for l.n > 0 {
 		if l.next == len(l.old) {
-			l.old, l.next, l.near = l.sort(l.old, l.young), 0, 0
+			l.old, l.next = l.sort(l.old, l.young), 0
 			l.young, l.sorted = l.young[:0], l.now
 		}
-		if l.next == l.near && l.n >= expectLonger {
+		if l.n >= expectLonger {
 			l.expectLast()
 		}
 		p := l.old[l.next]
@@ -107,29 +106,20 @@ func (l *lruPolicy) victim(uint32) uint32 {
 	return 0
 }
 
-// expectPages is how many pages are looked at ahead at a time.
-const expectPages = 16
-
 // expectLast has the processor begin to load what will be asked of the pages that leave
-// soon: see pageLists.expect.
+// soon, one more of each kind at a time: see pageLists.expectSlot.
 func (l *lruPolicy) expectLast() {
-	old := l.old[l.near:]
-	for _, p := range old[:min(expectPages, len(old))] {
-		if l.times[p] <= l.sorted {
-			expectPlaces(l.rows, p)
-		}
+	old := l.old[l.next:]
+	if len(old) <= 3*expectLead {
+		return
 	}
-	l.near += min(expectPages, len(old))
-	old = l.old[l.near:]
-	n := min(expectPages, len(old))
-	for _, p := range old[:n] {
-		if l.times[p] <= l.sorted {
-			expectRow(l.rows, p)
-		}
+	if p := old[expectLead]; l.times[p] <= l.sorted {
+		expectPlaces(l.rows, p)
 	}
-	for _, p := range old[n:min(n+expectPages, len(old))] {
-		l.expect(p)
+	if p := old[2*expectLead]; l.times[p] <= l.sorted {
+		expectRow(l.rows, p)
 	}
+	l.expect(old[3*expectLead])
 }
 
 // renumber begins times anew, in the same order.
@@ -141,7 +131,7 @@ func (l *lruPolicy) renumber() {
 		l.times[p] = uint32(i + 1)
 	}
 	l.now = uint32(len(l.old))
-	l.sorted, l.young, l.next, l.near = l.now, l.young[:0], 0, 0
+	l.sorted, l.young, l.next = l.now, l.young[:0], 0
 }
 
 // sort returns pages, without those that are gone, in the order of their times, each
