@@ -8,8 +8,10 @@ import "sync/atomic"
 type dirCache struct {
 	space *Space
 	prune uint64 // Space.prune when they were found
-	low   [8]lowestDir
+	low   [lowestDirs]lowestDir
 }
+
+const lowestDirs = 8 // a power of two
 
 // lowestDir is a directory of leaf tables.
 type lowestDir struct {

@@ -263,19 +263,24 @@ func (t *Task) hitsEntries(refs []Ref, entries []*uint64) int {
 // queueHits queues references that the TLB had, by the entries that were looked at
 // ahead.
 func (t *Task) queueHits(refs []Ref, entries []*uint64) {
-	q, only := t.queue, t.machine.memory.onlyPages()
+	q, entries := t.queue, entries[:len(refs)]
 	for i, r := range refs {
-		entry := entries[i]
-		if entry == nil { // a fault has made its table since
+		if entries[i] == nil { // a fault has made its table since
 			vpn := r.vpn()
-			entry = t.leaf(vpn).entry(vpn)
-		}
-		if e := atomic.LoadUint64(entry); only {
-			q.enqueuePage(e)
-		} else {
-			q.enqueue(r, e)
+			entries[i] = t.leaf(vpn).entry(vpn)
 		}
 	}
+	if !t.machine.memory.onlyPages() {
+		for i, r := range refs {
+			q.enqueue(r, atomic.LoadUint64(entries[i]))
+		}
+		return
+	}
+	pages := q.pages[q.hits:][:len(refs)]
+	for i, entry := range entries {
+		pages[i] = ptePFN(atomic.LoadUint64(entry))
+	}
+	q.hits += len(refs)
 }
 
 // performExact is perform, telling of every access. Precondition: c.mu.

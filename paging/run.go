@@ -1,6 +1,9 @@
 package paging
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Run performs references in order and returns how many. It stops after the
 // first that ends in SIGSEGV, SIGBUS or OOM, which it returns; otherwise all are
@@ -106,26 +109,19 @@ const window, stretch = 32, 128
 // processor.
 func (t *Task) lookAhead(refs []Ref, entries *[window]*uint64) {
 	refs = refs[:min(len(refs), window)]
-	c, end := &t.dirs, t.end
-	c.begin(t.space)
-	bits := t.space.table.bits & 31 // so that a shift by it is one instruction
-	for i, r := range refs {
-		var entry *uint64
-		if vpn := r.vpn(); vpn < end {
-			k := vpn >> (2 * bits)
-			d := &c.low[k%uint64(len(c.low))]
-			if d.number != k+1 {
-				d = c.find(k, vpn)
-			}
-			if at := vpn >> bits & (1<<bits - 1); at < uint64(len(d.tables)) {
-				if tab := d.tables[at].Load(); tab != nil {
-					entry = tab.entry(vpn)
-				}
+	t.dirs.begin(t.space)
+	for n := 0; ; n++ {
+		if n += lookUp(&t.dirs, t.space.table.bits, refs[n:], entries[n:]); n == len(refs) {
+			return
+		}
+		entries[n] = nil
+		if vpn := refs[n].vpn(); vpn < t.end {
+			if tab := t.dirs.of(t.space, vpn); tab != nil {
+				entries[n] = tab.entry(vpn)
+				prefetchLine(unsafe.Pointer(entries[n]))
 			}
 		}
-		entries[i] = entry
 	}
-	prefetch(entries, len(refs))
 }
 
 // until is how many references may be performed, of which n have been, before it is

@@ -1,0 +1,18 @@
+package paging
+
+import "unsafe"
+
+// lookUp finds the entries of references, nil where there is no table, in page tables
+// whose tables are indexed by so many bits, and has the processor begin to load each, but
+// waits for none: a load would keep those after it in the queue. It returns how many it
+// has found, up to one whose directory c does not remember.
+//
+//go:noescape
+func lookUp(c *dirCache, bits uint, refs []Ref, entries []*uint64) int
+
+// prefetchLine has the processor begin to load the cache line of what is at a place. The
+// address of a field is no good for one that is in no cache: it is taken with a look
+// at the structure, to see whether there is one.
+//
+//go:noescape
+func prefetchLine(at unsafe.Pointer)

@@ -1,0 +1,73 @@
+#include "go_asm.h"
+#include "textflag.h"
+
+// func lookUp(c *dirCache, bits uint, refs []Ref, entries []*uint64) int
+//
+// Registers that last: AX the reference, DI the directories, CX bits, R8 a mask of the
+// number of a table in its directory. Of one reference: BX its page, DX its entry.
+TEXT ·lookUp(SB), NOSPLIT, $0-72
+	MOVQ c+0(FP), DI
+	MOVQ bits+8(FP), CX
+	MOVQ refs_base+16(FP), SI
+	MOVQ refs_len+24(FP), R10
+	MOVQ entries_base+40(FP), R11
+	MOVL $1, R8
+	SHLQ CX, R8
+	DECQ R8
+	XORL AX, AX
+
+next:
+	CMPQ AX, R10
+	JGE  done
+	MOVQ (SI)(AX*8), BX
+	XORL DX, DX
+	SHRQ $const_wordVPNAt, BX
+
+	// The directory: R12 from the beginning of the cache.
+	MOVQ BX, R13
+	SHRQ CX, R13
+	MOVQ R13, R15
+	SHRQ CX, R15
+	MOVL R15, R12
+	ANDL $(const_lowestDirs-1), R12
+	IMUL3L $lowestDir__size, R12, R12
+	INCQ R15
+	CMPQ R15, (dirCache_low+lowestDir_number)(DI)(R12*1)
+	JNE  done
+
+	// The table, R15.
+	ANDQ  R8, R13
+	CMPQ  R13, (dirCache_low+lowestDir_tables+8)(DI)(R12*1)
+	JAE   found
+	MOVQ  (dirCache_low+lowestDir_tables)(DI)(R12*1), R12
+	MOVQ  (R12)(R13*8), R15
+	TESTQ R15, R15
+	JEQ   found
+
+	// table.entry
+	LEAQ  table_huge(R15), DX
+	CMPQ  table_huge(R15), $0
+	JNE   found
+	MOVQ  table_ptes(R15), R12
+	TESTQ R12, R12
+	JEQ   found
+	MOVQ  (table_ptes+8)(R15), DX
+	DECQ  DX
+	ANDQ  BX, DX
+	LEAQ  (R12)(DX*8), DX
+
+found:
+	MOVQ       DX, (R11)(AX*8)
+	PREFETCHT0 (DX)
+	INCQ       AX
+	JMP        next
+
+done:
+	MOVQ AX, ret+64(FP)
+	RET
+
+// func prefetchLine(at unsafe.Pointer)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
+	MOVQ       at+0(FP), AX
+	PREFETCHT0 (AX)
+	RET
