@@ -206,22 +206,41 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 // longer.
 func (t *Task) exactAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, out Outcome) {
 	t.lookAhead(refs, entries)
-	moved, seen, stack := c.moved, 0, t.machine.memory.stack != nil
+	moved, seen, begun, stack := c.moved, 0, -1, t.machine.memory.stack != nil
 	for n < len(refs) {
 		end := len(refs)
 		if stack {
 			n += t.hitsEntries(refs[n:], entries[n:])
 		} else {
 			end = t.until(n, &seen, entries[:len(refs)])
-			hits := c.translate(refs[n:end], entries[n:end], !t.trial)
-			t.queueHits(refs[n:n+hits], entries[n:])
-			n += hits
+			first := n
+			if n += c.translate(refs[n:end], entries[n:end], !t.trial); n > first && first == begun {
+				first++ // it brought its page, and is no use
+			}
+			t.queueHits(refs[first:n], entries[first:])
 		}
 		if n == end {
 			continue
 		}
+		if n != begun && !stack {
+			if out = t.faultFirst(c, refs[n], entries[n]); out.Fatal() {
+				return n + 1, out
+			}
+			if t.brought {
+				if begun = n; c.moved == moved {
+					continue
+				}
+			}
+		}
+		if c.moved != moved {
+			entries[n] = nil
+		}
 		lookups := c.tlb.stats.lookups
-		out = t.performExact(c, refs[n], entries[n])
+		if n == begun {
+			out = t.perform(c, refs[n], entries[n])
+		} else {
+			out = t.performExact(c, refs[n], entries[n])
+		}
 		if n++; out.Fatal() {
 			return n, out
 		}

@@ -63,14 +63,23 @@ func (t *Task) runThrough(c *cpu, refs []Ref) (n int, out Outcome) {
 // Run. entries is room for what lookAhead finds.
 func (t *Task) runAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, out Outcome) {
 	t.lookAhead(refs, entries)
-	moved, seen := c.moved, 0
+	moved, seen, begun := c.moved, 0, -1
 	for n < len(refs) {
 		end := t.until(n, &seen, entries[:len(refs)])
 		if n += c.translate(refs[n:end], entries[n:end], !t.trial); n == end {
 			continue
 		}
-		out = t.performUncounted(c, refs[n], entries[n])
-		if n++; out.Fatal() || t.pause {
+		out = OK
+		if n != begun { // at the second time all is looked up
+			out, begun = t.faultFirst(c, refs[n], entries[n]), n
+		}
+		if out == OK {
+			out = t.performUncounted(c, refs[n], entries[n])
+			n++
+		} else if out.Fatal() {
+			n++
+		}
+		if out.Fatal() || t.pause {
 			break
 		}
 		if c.moved != moved {
@@ -79,6 +88,31 @@ func (t *Task) runAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, ou
 		}
 	}
 	return n, out
+}
+
+// faultFirst takes the fault of a reference that has to be one, so that translate can
+// perform it afterwards with the others, as a processor begins an instruction anew. It
+// returns the outcome, or OK if it is not certain that there is one. entry is what
+// lookAhead found. Precondition: c.mu.
+func (t *Task) faultFirst(c *cpu, r Ref, entry *uint64) Outcome {
+	t.brought = false
+	if entry == nil || r&refOne == 0 || t.trial || t.machine.daemons || c.pending.Load() {
+		return OK
+	}
+	if e := atomic.LoadUint64(entry); e != 0 && !isSwap(e) {
+		return OK
+	}
+	if t.queue != nil {
+		t.tell()
+	}
+	out := t.fault(r.vpn(), r.first())
+	if t.brought {
+		t.faulted = false
+	}
+	if out.Fatal() {
+		c.tlb.missed(r.first())
+	}
+	return out
 }
 
 // performUncounted is perform, of whose lookups in the TLB it counts only those of a
