@@ -203,7 +203,8 @@ func (t *Task) runExact(c *cpu, refs []Ref) (int, Outcome) {
 }
 
 // exactAhead is runAhead for runExact, which stops as well where the entries are good no
-// longer.
+// longer. The policy is not told of a reference whose fault brought its page: it has begun,
+// and is performed without that.
 func (t *Task) exactAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, out Outcome) {
 	t.lookAhead(refs, entries)
 	moved, seen, begun, stack := c.moved, 0, -1, t.machine.memory.stack != nil
@@ -215,7 +216,7 @@ func (t *Task) exactAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, 
 			end = t.until(n, &seen, entries[:len(refs)])
 			first := n
 			if n += c.translate(refs[n:end], entries[n:end], !t.trial); n > first && first == begun {
-				first++ // it brought its page, and is no use
+				first++
 			}
 			t.queueHits(refs[first:n], entries[first:])
 		}
@@ -232,7 +233,7 @@ func (t *Task) exactAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, 
 				}
 			}
 		}
-		if c.moved != moved {
+		if c.moved != moved { // in the fault
 			entries[n] = nil
 		}
 		lookups := c.tlb.stats.lookups
@@ -283,20 +284,21 @@ func (t *Task) hitsEntries(refs []Ref, entries []*uint64) int {
 // ahead.
 func (t *Task) queueHits(refs []Ref, entries []*uint64) {
 	q, entries := t.queue, entries[:len(refs)]
-	for i, r := range refs {
-		if entries[i] == nil { // a fault has made its table since
-			vpn := r.vpn()
-			entries[i] = t.leaf(vpn).entry(vpn)
-		}
-	}
 	if !t.machine.memory.onlyPages() {
 		for i, r := range refs {
-			q.enqueue(r, atomic.LoadUint64(entries[i]))
+			entry := entries[i]
+			if entry == nil { // a fault has made its table since
+				entry = t.entry(r.vpn())
+			}
+			q.enqueue(r, atomic.LoadUint64(entry))
 		}
 		return
 	}
 	pages := q.pages[q.hits:][:len(refs)]
 	for i, entry := range entries {
+		if entry == nil {
+			entry = t.entry(refs[i].vpn())
+		}
 		pages[i] = ptePFN(atomic.LoadUint64(entry))
 	}
 	q.hits += len(refs)

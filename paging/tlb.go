@@ -402,11 +402,13 @@ func (t *tlb) flushRange(asid uint16, start, end uint64) {
 
 // flushPage forgets a page.
 func (t *tlb) flushPage(key uint64) {
-	t.l1[0].remove(key)
 	if t.fetched {
 		t.l1[1].remove(key)
 	}
-	t.l2.remove(key)
+	if t.has(key) {
+		t.l1[0].remove(key)
+		t.l2.remove(key)
+	}
 }
 
 // flushASID forgets one address space.

@@ -66,7 +66,12 @@ func (t *tlb) refers() bool {
 }
 
 // has says that a page is in a level where data is looked for.
-func (t *tlb) has(key uint64) bool { return t.l1[0].find(key) >= 0 || t.l2.find(key) >= 0 }
+func (t *tlb) has(key uint64) bool {
+	if t.fits {
+		return holdsWords(t, key)
+	}
+	return t.l1[0].find(key) >= 0 || t.l2.find(key) >= 0
+}
 
 // refer looks a page up for data, without counting it, and puts its translation
 // where it is missing. It returns false and has done nothing where the hint was wrong,

@@ -15,3 +15,8 @@ var wideWords = features.X86.HasAVX2 && features.X86.HasBMI1 && features.X86.Has
 //
 //go:noescape
 func translateWords(b *tlb, asid uint64, refs []Ref, entries []*uint64, walks bool, stop *atomic.Bool) int
+
+// holdsWords says that a TLB that fits has a page in a level where data is looked for.
+//
+//go:noescape
+func holdsWords(b *tlb, key uint64) bool

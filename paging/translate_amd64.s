@@ -308,3 +308,37 @@ done:
 	MOVQ CX, ret+80(FP)
 	VZEROUPPER
 	RET
+
+// func holdsWords(b *tlb, key uint64) bool
+TEXT ·holdsWords(SB), NOSPLIT, $0-17
+	MOVQ         b+0(FP), DI
+	MOVQ         key+8(FP), AX
+	VMOVQ        AX, X0
+	VPBROADCASTQ X0, Y0
+	SHRQ         $const_wordVPNAt, AX
+	MOVQ         $~const_wordFlags, DX
+	VMOVQ        DX, X7
+	VPBROADCASTQ X7, Y7
+	MOVQ         (FIRST+tlbLevel_mask)(DI), DX
+	ANDQ         AX, DX
+	SHLQ         $5, DX                       // 4 ways of 8 bytes
+	ADDQ         tlb_words(DI), DX
+	VPAND        (DX), Y7, Y1
+	VPCMPEQQ     Y0, Y1, Y4
+	ANDQ         (SECOND+tlbLevel_mask)(DI), AX
+	LEAQ         (AX)(AX*2), AX
+	SHLQ         $5, AX
+	ADDQ         (SECOND+tlbLevel_words)(DI), AX
+	VPAND        (AX), Y7, Y1
+	VPAND        32(AX), Y7, Y2
+	VPAND        64(AX), Y7, Y3
+	VPCMPEQQ     Y0, Y1, Y1
+	VPCMPEQQ     Y0, Y2, Y2
+	VPCMPEQQ     Y0, Y3, Y3
+	VPOR         Y1, Y4, Y4
+	VPOR         Y2, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPTEST       Y4, Y4
+	SETNE        ret+16(FP)
+	VZEROUPPER
+	RET

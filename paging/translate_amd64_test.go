@@ -10,7 +10,7 @@ import (
 )
 
 // TestTranslateWords: translateWords does what translateEach does, to the last bit of the
-// TLB, also with entries that no page table would have, and which have changed since they
+// TLB, and holdsWords finds what is there, also with entries that no page table would have, and which have changed since they
 // were put into the TLB.
 func TestTranslateWords(t *testing.T) {
 	if !wideWords {
@@ -54,6 +54,12 @@ func TestTranslateWords(t *testing.T) {
 			}
 			if !slices.Equal(tables[0], before) {
 				walked++
+			}
+			for vpn := uint64(1 << 30); vpn < 1<<30+pages; vpn++ {
+				key := wordKey(uint16(asid), vpn)
+				if want := one.l1[0].find(key) >= 0 || one.l2.find(key) >= 0; holdsWords(one, key) != want {
+					t.Fatalf("seed %d: page %#x is there: %v, want %v", seed, vpn, !want, want)
+				}
 			}
 			if done += n; n < len(refs) && r.IntN(2) == 0 { // what a walk would do
 				vpn, access := refs[n].vpn(), refs[n].first()
