@@ -118,10 +118,14 @@ func (l *pageLists) newer(p uint32) uint32 {
 	i := l.rows.known(p)
 	e := &l.lists[i.on]
 	slot := e.first + uint64(i.slot-e.at(e.first))&uint64(len(e.slots)-1)
-	if slot = e.from(slot + 1); slot < e.next {
-		return *e.page(slot)
+	if slot = e.from(slot + 1); slot >= e.next {
+		return 0
 	}
-	return 0
+	if e.n >= expectLonger { // the next one is asked for after this
+		l.expectSlot(e, slot+expectLead, expectPlaces)
+		l.expectSlot(e, slot+2*expectLead, expectRow)
+	}
+	return *e.page(slot)
 }
 
 // walk calls f for the pages of a list from the newest on. f may put the page on another
@@ -141,9 +145,9 @@ func (l *pageLists) walk(list int, f func(p uint32)) {
 	}
 }
 
-// expectSlot has the processor begin to load what will be asked of a page that will be the
-// last soon: its row, and then, when that has come, what it leads to. It is done for one
-// after the other, since of many lines at once most would wait for the others.
+// expectSlot has the processor begin to load what will be asked of a page whose turn comes
+// soon: its row, and then, when that has come, what it leads to. It is done for one after
+// the other, since of many lines at once most would wait for the others.
 func (l *pageLists) expectSlot(e *pageList, slot uint64, of func(*pageRows, uint32)) {
 	if slot < e.next && *e.word(slot / 64)>>(slot%64)&1 != 0 {
 		of(l.rows, *e.page(slot))
