@@ -63,8 +63,9 @@
 //     memory, thread stacks in vmalloc areas with their lazy flush.
 //   - For each CPU a TLB of two levels with entries of their own for large pages,
 //     tagged by ASID (tlb.go, tlb_large.go, cpu.go), many references at a
-//     time where they miss (translate.go, and for the usual geometry in assembler:
-//     translate_amd64.s); every flush by cause, scope and the CPUs it went to
+//     time where they miss, with their entries looked up ahead (run.go, translate.go,
+//     and in assembler ahead_amd64.s, and for the usual geometry translate_amd64.s);
+//     every flush by cause, scope and the CPUs it went to
 //     (flush.go, gather.go).
 //
 // Machine.Check recounts all of it.
