@@ -17,18 +17,21 @@ func TestTranslate(t *testing.T) {
 		tlb    TLBConfig
 		thp    THP
 		memory uint64 // pages
+		policy string
 	}{
 		"middle": {tlb: TLBConfig{L1I: TLBGeometry{8, 4}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{256, 8}}}, // hits in the second level
 		"small":  {tlb: small},
 		"wide":   {tlb: wide},
 		"fits":   {tlb: TLBConfig{L1I: TLBGeometry{16, 8}, L1D: TLBGeometry{16, 4}, L2: TLBGeometry{192, 12}}}, // translateWords
 		"huge":   {tlb: small, thp: THPAlways},
-		"limit":  {tlb: small, memory: 300},
+		"limit":  {tlb: small, memory: 300, policy: "clock"},
+		"exact":  {tlb: small, memory: 300, policy: "lru"},
+		"batch":  {tlb: small, memory: 300, policy: "linux"},
 	} {
 		config := DefaultConfig()
 		config.CPUs, config.TLB, config.THP = 3, c.tlb, c.thp
 		if c.memory > 0 {
-			config.Memory, config.Swap, config.Reclaim = c.memory<<pageShift, 1<<30, "clock"
+			config.Memory, config.Swap, config.Reclaim = c.memory<<pageShift, 1<<30, c.policy
 		}
 		for seed := range uint64(10) {
 			together, single := twoOf(t, config, base, pages)

@@ -72,6 +72,45 @@ func compareTrials(t *testing.T, seed uint64, thp THP) (done, failed int) {
 	return done, failed
 }
 
+// TestTrialLookedAhead: a trial takes no fault where references are looked up ahead.
+func TestTrialLookedAhead(t *testing.T) {
+	const base, pages = 1 << 32, 200
+	config := DefaultConfig()
+	config.CPUs, config.TLB = 3, small
+	tried, plain := twoOf(t, config, base, pages)
+	r := rand.New(rand.NewPCG(1, 12))
+	var warm []Ref
+	for page := range uint64(100) {
+		ref, _ := MakeRef(base>>pageShift+page, Write, 0, 1, 0)
+		warm = append(warm, ref)
+	}
+	turns := []turn{{who: 0, refs: warm}, {who: 2, refs: warm}}
+	perform(t, tried, turns)
+	perform(t, plain, turns)
+	for k := range turns {
+		refs := make([]Ref, 3*stretch)
+		for i := range refs {
+			refs[i] = warm[r.IntN(len(warm))]
+		}
+		refs[2*stretch+k], _ = MakeRef(base>>pageShift+150, Write, 0, 1, 0)
+		turns[k].refs = refs
+	}
+	lists, _ := strandsOf(tried, turns, config.CPUs)
+	told := 0
+	tried[0].machine.OnFault(func(*FaultInfo) { told++ })
+	ok, _ := tried[0].machine.Trial(lists, 1)
+	if told > 0 {
+		t.Errorf("the observer was told of %d faults in a trial", told)
+	}
+	if !ok {
+		perform(t, tried, turns)
+	}
+	perform(t, plain, turns)
+	if a, b := state(tried[0].machine), state(plain[0].machine); a != b {
+		t.Errorf("with a trial, in turn:\n%s", firstDifference(a, b))
+	}
+}
+
 // turn is what one task does before another one runs.
 type turn struct {
 	who  int
