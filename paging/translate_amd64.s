@@ -5,6 +5,18 @@
 #define FETCH (tlb_l1+tlbLevel__size)
 #define SECOND tlb_l2
 
+// COMPARE12 compares the key in Y0 with the 12 words from a place on: Y1, Y2 and Y3 tell
+// which are it, Y4 whether one is.
+#define COMPARE12(words) \
+	VPAND    (words), Y7, Y1;   \
+	VPAND    32(words), Y7, Y2; \
+	VPAND    64(words), Y7, Y3; \
+	VPCMPEQQ Y0, Y1, Y1;        \
+	VPCMPEQQ Y0, Y2, Y2;        \
+	VPCMPEQQ Y0, Y3, Y3;        \
+	VPOR     Y1, Y2, Y4;        \
+	VPOR     Y3, Y4, Y4
+
 // func translateWords(b *tlb, asid uint64, refs []Ref, entries []*uint64, walks bool, stop *atomic.Bool) int
 //
 // Registers that last: BX the clock, CX the reference, DI the TLB, R10 and R11 words and
@@ -124,14 +136,7 @@ permitted:
 	SHLQ     $2, R12
 	MOVQ     (SECOND+tlbLevel_words)(DI), SI
 	LEAQ     (SI)(R12*8), SI
-	VPAND    (SI), Y7, Y1
-	VPAND    32(SI), Y7, Y2
-	VPAND    64(SI), Y7, Y3
-	VPCMPEQQ Y0, Y1, Y1
-	VPCMPEQQ Y0, Y2, Y2
-	VPCMPEQQ Y0, Y3, Y3
-	VPOR     Y1, Y2, Y4
-	VPOR     Y3, Y4, Y4
+	COMPARE12(SI)
 	VPTEST   Y4, Y4
 	JNE      second
 	CMPB     tlb_fetched(DI), $0
@@ -200,14 +205,7 @@ walk:
 	LEAQ         (DX)(DX*2), DX
 	SHLQ         $5, DX
 	ADDQ         (SECOND+tlbLevel_words)(DI), DX
-	VPAND        (DX), Y7, Y1
-	VPAND        32(DX), Y7, Y2
-	VPAND        64(DX), Y7, Y3
-	VPCMPEQQ     Y0, Y1, Y1
-	VPCMPEQQ     Y0, Y2, Y2
-	VPCMPEQQ     Y0, Y3, Y3
-	VPOR         Y1, Y2, Y4
-	VPOR         Y3, Y4, Y4
+	COMPARE12(DX)
 	VPTEST       Y4, Y4
 	JNE          within
 	CMPB         walks+64(FP), $0
@@ -324,20 +322,13 @@ TEXT ·holdsWords(SB), NOSPLIT, $0-17
 	SHLQ         $5, DX                       // 4 ways of 8 bytes
 	ADDQ         tlb_words(DI), DX
 	VPAND        (DX), Y7, Y1
-	VPCMPEQQ     Y0, Y1, Y4
+	VPCMPEQQ     Y0, Y1, Y5
 	ANDQ         (SECOND+tlbLevel_mask)(DI), AX
 	LEAQ         (AX)(AX*2), AX
 	SHLQ         $5, AX
 	ADDQ         (SECOND+tlbLevel_words)(DI), AX
-	VPAND        (AX), Y7, Y1
-	VPAND        32(AX), Y7, Y2
-	VPAND        64(AX), Y7, Y3
-	VPCMPEQQ     Y0, Y1, Y1
-	VPCMPEQQ     Y0, Y2, Y2
-	VPCMPEQQ     Y0, Y3, Y3
-	VPOR         Y1, Y4, Y4
-	VPOR         Y2, Y3, Y3
-	VPOR         Y3, Y4, Y4
+	COMPARE12(AX)
+	VPOR         Y5, Y4, Y4
 	VPTEST       Y4, Y4
 	SETNE        ret+16(FP)
 	VZEROUPPER
