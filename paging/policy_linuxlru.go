@@ -84,7 +84,7 @@ func (l *linuxPolicy) page(p uint32) *linuxPage { return (*linuxPage)(l.mark(p))
 func (l *linuxPolicy) insert(p uint32) {
 	i, kind := l.page(p), l.g.linuxKind(p)
 	list := inactiveOf(kind)
-	if *i&linuxGone != 0 && l.refault(kind, *i&linuxWorkingset != 0, l.rows.at(p).gone) {
+	if *i&linuxGone != 0 && l.refault(kind, *i&linuxWorkingset != 0, l.rows.known(p).gone) {
 		list++
 	}
 	*i &^= linuxGone | linuxReferenced
@@ -129,7 +129,7 @@ func (l *linuxPolicy) hit(uint32) {} // it looks at bits
 
 func (l *linuxPolicy) left(p uint32) {
 	*l.page(p) |= linuxGone
-	l.rows.at(p).gone = uint32(l.age)
+	l.rows.known(p).gone = uint32(l.age)
 	l.age++
 	if out := l.g.stats.SwapOut + l.g.stats.FileOut; out != l.written { // nr_pageout
 		l.noteCost(l.g.linuxKind(p), uint(out-l.written))

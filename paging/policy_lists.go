@@ -27,7 +27,7 @@ type pageList struct {
 	first uint64   // no page is in a slot below
 	next  uint64   // slot of the next page
 	n     int
-	seen  uint64 // slot up to which last has looked ahead
+	seen  uint64 // up to this slot last has asked for what pages lead to
 }
 
 const (
@@ -62,7 +62,7 @@ func (l *pageLists) move(list int, p uint32, i *pageInfo) {
 	}
 	l.unlink(i)
 	if to.full(to.first) {
-		to.compact(l.rows)
+		l.compact(to)
 	}
 	to.set(to.next, p, i)
 	to.next++
@@ -75,7 +75,7 @@ func (l *pageLists) putLast(list int, p uint32) {
 	l.unlink(i)
 	to := &l.lists[list]
 	if to.full(to.first - 1) {
-		to.compact(l.rows)
+		l.compact(to)
 	}
 	to.first--
 	to.set(to.first, p, i)
@@ -179,7 +179,7 @@ func expectPlaces(rows *pageRows, p uint32) {
 
 // compact moves the pages of a list together, where there is room for as many again as
 // half of them.
-func (e *pageList) compact(rows *pageRows) {
+func (l *pageLists) compact(e *pageList) {
 	old := *e
 	*e = pageList{slots: old.slots, bits: old.bits, first: old.first &^ 63, next: old.first &^ 63}
 	if n := len(old.slots); 2*n <= 3*old.n || n > max(4*old.n, 2*leastSlots) {
@@ -189,14 +189,12 @@ func (e *pageList) compact(rows *pageRows) {
 	for w := old.first / 64; w*64 < old.next; w++ {
 		word := *old.word(w)
 		*old.word(w) = 0
-		if old.n >= expectLonger && (w+1)*64 < old.next {
-			for next := *old.word(w + 1); next != 0; next &= next - 1 {
-				expectRow(rows, *old.page((w+1)*64 + uint64(bits.TrailingZeros64(next))))
-			}
+		if old.n >= expectLonger {
+			l.expect(&old, w+1, expectRow)
 		}
 		for ; word != 0; word &= word - 1 {
 			p := *old.page(w*64 + uint64(bits.TrailingZeros64(word)))
-			e.set(e.next, p, rows.known(p))
+			e.set(e.next, p, l.rows.known(p))
 			e.next++
 		}
 	}

@@ -55,7 +55,7 @@ func (l *mglruPolicy) gens(kind uint8) uint64 { return l.max - l.min[kind] + 1 }
 func (l *mglruPolicy) page(p uint32) *mglruPage { return (*mglruPage)(l.mark(p)) }
 
 // when is the oldest generation when a page left, plus 1, or 0.
-func (l *mglruPolicy) when(p uint32) *uint32 { return &l.rows.at(p).gone }
+func (l *mglruPolicy) when(p uint32) *uint32 { return &l.rows.known(p).gone }
 
 // insert is lru_gen_add_folio of a page that is faulted in, and lru_gen_refault.
 func (l *mglruPolicy) insert(p uint32) {

@@ -70,7 +70,7 @@ func (t *Task) runAhead(c *cpu, refs []Ref, entries *[window]*uint64) (n int, ou
 			continue
 		}
 		out = OK
-		if n != begun { // a second time all is looked up
+		if n != begun { // else translate could not perform it after its fault either
 			out, begun = t.faultFirst(c, refs[n], entries[n]), n
 		}
 		if out == OK {

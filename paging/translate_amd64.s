@@ -5,6 +5,18 @@
 #define FETCH (tlb_l1+tlbLevel__size)
 #define SECOND tlb_l2
 
+// COMPARE4 makes Y0 the key in R12 and DX the set of page R14 in the first level, in ways,
+// and compares them: not equal is that a way has the page.
+#define COMPARE4 \
+	VMOVQ        R12, X0;                        \
+	VPBROADCASTQ X0, Y0;                         \
+	MOVQ         (FIRST+tlbLevel_mask)(DI), DX;  \
+	ANDQ         R14, DX;                        \
+	SHLQ         $2, DX;                         \
+	VPAND        (R10)(DX*8), Y7, Y1;            \
+	VPCMPEQQ     Y0, Y1, Y1;                     \
+	VPTEST       Y1, Y1
+
 // COMPARE12 compares the key in Y0 with the 12 words from a place on: Y1, Y2 and Y3 tell
 // which are it, Y4 whether one is.
 #define COMPARE12(words) \
@@ -99,14 +111,7 @@ permitted:
 	ORQ   R12, R13
 
 	// The oldest way of the first level, in DX, whose ways must not have the page.
-	VMOVQ        R12, X0
-	VPBROADCASTQ X0, Y0
-	MOVQ         (FIRST+tlbLevel_mask)(DI), DX
-	ANDQ         R14, DX
-	SHLQ         $2, DX
-	VPAND        (R10)(DX*8), Y7, Y1
-	VPCMPEQQ     Y0, Y1, Y1
-	VPTEST       Y1, Y1
+	COMPARE4
 	JNE          done
 	LEAQ         (R11)(DX*8), SI
 	MOVQ         (SI), R15
@@ -191,14 +196,7 @@ walk:
 	ANDL         $const_pteD, R9
 	ORL          $const_pteA, R9
 	ORQ          R8, R9
-	VMOVQ        R12, X0
-	VPBROADCASTQ X0, Y0
-	MOVQ         (FIRST+tlbLevel_mask)(DI), DX
-	ANDQ         R14, DX
-	SHLQ         $2, DX
-	VPAND        (R10)(DX*8), Y7, Y1
-	VPCMPEQQ     Y0, Y1, Y1
-	VPTEST       Y1, Y1
+	COMPARE4
 	JNE          done
 	MOVQ         (SECOND+tlbLevel_mask)(DI), DX
 	ANDQ         R14, DX
