@@ -1,6 +1,8 @@
 package paging
 
 import (
+	"regexp"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -61,6 +63,24 @@ func TestLockCounts(t *testing.T) {
 	}
 }
 
+// untilWaiting returns when so many goroutines wait for a lock. To sleep for a while is not
+// enough: on a busy machine a goroutine may not have run at all by then.
+func untilWaiting(t *testing.T, n int) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	waiting := regexp.MustCompile(`(?m)^goroutine \d+.* \[sync\.(RW)?Mutex\.R?Lock`)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		found := waiting.FindAll(stacks[:runtime.Stack(stacks, true)], -1)
+		if len(found) >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%d goroutines wait for a lock, want %d", len(found), n)
+			return
+		}
+	}
+}
+
 // Contention that is forced: the test holds the lock until the fault has counted that
 // it waits.
 func TestLockContention(t *testing.T) {
@@ -85,7 +105,7 @@ func TestLockContention(t *testing.T) {
 			h.lock()
 			var wg sync.WaitGroup
 			wg.Go(h.f)
-			time.Sleep(20 * time.Millisecond) // it arrives before; if not, the test fails
+			untilWaiting(t, 1)
 			h.unlock()
 			wg.Wait()
 		})
@@ -111,7 +131,7 @@ func TestLostRace(t *testing.T) {
 		for _, by := range []*Task{tk, other} {
 			wg.Go(func() { by.Access(addr+PageSize, Write) })
 		}
-		time.Sleep(20 * time.Millisecond) // both have found the entry empty
+		untilWaiting(t, 2) // both have found the entry empty
 		tab.mu.Unlock()
 		wg.Wait()
 	})
@@ -122,9 +142,9 @@ func TestLostRace(t *testing.T) {
 		tab.mu.Lock()
 		var wg sync.WaitGroup
 		wg.Go(func() { other.Access(addr+2*PageSize, Write) })
-		time.Sleep(20 * time.Millisecond) // it has the mapping, and waits for the table
+		untilWaiting(t, 1) // it has the mapping, and waits for the table
 		wg.Go(func() { tk.Mmap(MmapArgs{Addr: addr, Len: 4 * PageSize, Prot: rw, Flags: anon | MapFixed}) })
-		time.Sleep(20 * time.Millisecond) // it has published the new list
+		untilWaiting(t, 2) // it has published the new list
 		tab.mu.Unlock()
 		wg.Wait()
 	})
