@@ -130,11 +130,11 @@ func (c *checker) space(s *Space) error {
 				continue
 			}
 			used++
-			if e2 := c.entry(s, base+uint64(i), e, &rss); e2 != nil && err == nil {
+			if e2 := c.entry(t, base+uint64(i), e, &rss); e2 != nil && err == nil {
 				err = e2
 			}
 		}
-		if used != t.used && err == nil {
+		if used != int(t.used) && err == nil {
 			err = fmt.Errorf("table at page %#x: counted %d entries, found %d", base, t.used, used)
 		}
 	})
@@ -162,8 +162,8 @@ func (c *checker) space(s *Space) error {
 }
 
 // entry checks one entry against its mapping and counts its frame.
-func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
-	v := s.list().at(vpn << pageShift)
+func (c *checker) entry(tab *table, vpn, e uint64, rss *[numRSS]int64) error {
+	v := tab.space.list().at(vpn << pageShift)
 	if v == nil {
 		return fmt.Errorf("entry %#x of page %#x outside of all mappings", e, vpn)
 	}
@@ -186,7 +186,7 @@ func (c *checker) entry(s *Space, vpn, e uint64, rss *[numRSS]int64) error {
 	}
 	f := c.m.frames.at(ptePFN(e))
 	if c.m.memory != nil {
-		c.at[mapping{s, vpn}] = ptePFN(e)
+		c.at[mapping{tab, vpn}] = ptePFN(e)
 	}
 	if e&pteExclusive != 0 && (f.kind != frameAnon || f.mapcount.Load() != 1) {
 		return fmt.Errorf("entry %#x of page %#x is exclusive, its frame of kind %d has %d mappings", e, vpn, f.kind, f.mapcount.Load())

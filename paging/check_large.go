@@ -33,7 +33,7 @@ func (c *checker) large(s *Space, base uint64, tab *table, rss *[numRSS]int64) e
 				return fmt.Errorf("huge page at %#x: frame %d is not a part of it", base<<pageShift, head+uint32(i))
 			}
 		}
-		if err := c.entry(s, base+i, tab.load(base+i), rss); err != nil {
+		if err := c.entry(tab, base+i, tab.load(base+i), rss); err != nil {
 			return err
 		}
 	}

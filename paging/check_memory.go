@@ -41,7 +41,7 @@ func (c *checker) group() error {
 		}
 		for _, at := range places {
 			if c.at[at] != pfn {
-				return fmt.Errorf("page %d: the reverse map has page %#x of address space %d, which maps %d", pfn, at.vpn, at.space.id, c.at[at])
+				return fmt.Errorf("page %d: the reverse map has page %#x of address space %d, which maps %d", pfn, at.vpn, at.space().id, c.at[at])
 			}
 		}
 	}

@@ -171,7 +171,7 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 		default:
 			if f := m.frames.at(ptePFN(e)); f.kind != frameZero {
 				gone[rssAnon]++
-				t.unmapFrame(s, base+i, f, e)
+				t.unmapFrame(tab, base+i, f, e)
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (s *Space) collapse(t *Task, v *vma, base uint64, background bool) collapse
 	s.huge.Add(1)
 	s.countHuge(1)
 	for i := range size {
-		m.memory.link(head+uint32(i), s, base+i)
+		m.memory.link(head+uint32(i), mapping{tab, base + i})
 	}
 	s.charge(rssSwap, -gone[rssSwap])
 	s.charge(rssAnon, int64(size)-gone[rssAnon])

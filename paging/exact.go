@@ -116,7 +116,7 @@ func (t *Task) tellOf(uses []queuedUse) {
 	}
 	for i := range uses {
 		u := &uses[i]
-		g.use(u.pfn, use{mapping{t.space, u.vpn}, u.write, false})
+		g.use(u.pfn, use{t.space, u.vpn, u.write, false})
 	}
 }
 
@@ -356,7 +356,7 @@ func (t *Task) used(vpn uint64, a Access) {
 	if tab := t.leaf(vpn); tab != nil {
 		if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
 			g.mu.Lock()
-			g.use(ptePFN(e), use{mapping{t.space, vpn}, a == Write, faulted})
+			g.use(ptePFN(e), use{t.space, vpn, a == Write, faulted})
 			g.mu.Unlock()
 		}
 	}
@@ -364,7 +364,8 @@ func (t *Task) used(vpn uint64, a Access) {
 
 // use is one use of a page.
 type use struct {
-	by      mapping // space is nil: by the kernel, in a fault
+	space   *Space // nil: by the kernel, in a fault
+	vpn     uint64
 	write   bool
 	faulted bool // a fault was counted for it
 }

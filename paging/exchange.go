@@ -46,7 +46,7 @@ func (t *Task) exchange(vpn uint64, a Access) *vma {
 	}
 	g.returns(pfn, i, frameAnon)
 	i.unref(pfn)
-	g.addMapping(pfn, i, mapping{t.space, vpn})
+	g.addMapping(pfn, i, mapping{tab, vpn})
 	if a == Write {
 		g.freeSlot(i)
 	}
@@ -87,7 +87,7 @@ func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	g, s := t.machine.memory, t.space
 	i, f := g.pages.known(pfn), t.machine.frames.at(pfn)
 	at := i.at
-	if at.space != s || f.kind != frameAnon || f.mapcount.Load() != 1 || i.state&pageLazy != 0 ||
+	if at.tab == nil || at.tab.space != s || f.kind != frameAnon || f.mapcount.Load() != 1 || i.state&pageLazy != 0 ||
 		s.cpus.Load() != 1<<uint(t.onCPU) || t.machine.frames.block(pfn) != nil {
 		return false
 	}
@@ -98,8 +98,8 @@ func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	if v == nil || v.flags&vmLocked != 0 || !g.takeSlot(i) {
 		return false
 	}
-	tab := s.dirs.of(s, at.vpn)
-	if tab == nil || tab != mine && !tab.tryLockSecond(t) {
+	tab := at.tab
+	if tab != mine && !tab.tryLockSecond(t) {
 		return false
 	}
 	e := tab.load(at.vpn)

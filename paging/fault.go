@@ -437,7 +437,7 @@ func (t *Task) mapAnon(v *vma, tab *table, vpn uint64) int {
 	// zeroed memory that may not be written is not dirty (do_anonymous_page)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, v.file != nil || v.flags&vmWrite != 0)|pteExclusive))
 	if g != nil {
-		g.link(pfn, t.space, vpn)
+		g.link(pfn, mapping{tab, vpn})
 	}
 	t.charge(rssAnon, 1)
 	return 1
@@ -466,7 +466,7 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		return CowCopy, -1
 	}
 	tab.set(vpn, mkPTE(pfn, t.bits(v, true)|pteExclusive))
-	t.machine.memory.link(pfn, t.space, vpn)
+	t.machine.memory.link(pfn, mapping{tab, vpn})
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
 	if f.kind == frameZero {
 		t.charge(rssAnon, 1)
@@ -476,6 +476,6 @@ func (t *Task) writeProtected(v *vma, tab *table, vpn, e uint64) (FaultKind, int
 		t.charge(kind, -1)
 		t.charge(rssAnon, 1)
 	}
-	t.unmapFrame(t.space, vpn, f, e)
+	t.unmapFrame(tab, vpn, f, e)
 	return CowCopy, 1
 }

@@ -36,7 +36,7 @@ func (t *Task) mapFile(v *vma, tab *table, vpn uint64) int {
 		}
 		t.machine.frames.at(pfn).mapcount.Add(1)
 		tab.set(p, mkPTE(pfn, bits))
-		t.machine.memory.link(pfn, t.space, p)
+		t.machine.memory.link(pfn, mapping{tab, p})
 		mapped++
 	}
 	t.charge(v.file.rss(), int64(mapped))
@@ -59,7 +59,7 @@ func (t *Task) mapShared(v *vma, tab *table, vpn uint64) int {
 	}
 	t.machine.frames.at(pfn).mapcount.Add(1)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, true)))
-	t.machine.memory.link(pfn, t.space, vpn)
+	t.machine.memory.link(pfn, mapping{tab, vpn})
 	t.charge(v.file.rss(), 1)
 	t.machine.flusher.add(v.file, v.index(vpn), pfn)
 	return 1

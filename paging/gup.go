@@ -173,9 +173,9 @@ func (t *Task) unshare(v *vma, tab *table, vpn, e uint64) (FaultKind, int) {
 		return Unshare, -1
 	}
 	tab.set(vpn, mkPTE(pfn, t.bits(v, false)|pteExclusive))
-	t.machine.memory.link(pfn, t.space, vpn)
+	t.machine.memory.link(pfn, mapping{tab, vpn})
 	t.space.flushPages(t, FlushCOW, vpn, vpn+1)
-	t.unmapFrame(t.space, vpn, f, e)
+	t.unmapFrame(tab, vpn, f, e)
 	return Unshare, 1
 }
 

@@ -126,7 +126,7 @@ func (s *Space) split(t *Task, tab *table, base uint64) {
 		}
 		atomic.StoreUint64(&tab.ptes[i], small)
 	}
-	tab.used = len(tab.ptes)
+	tab.used = int32(len(tab.ptes))
 	if !zero {
 		s.countHuge(-1)
 		s.machine.frames.block(head).refs.Add(int32(len(tab.ptes)) - 1)
@@ -161,34 +161,30 @@ func (s *Space) splitEdges(l vmaList) {
 	}
 }
 
-// linkHuge maps a huge page once more, each of its frames.
-func (s *Space) linkHuge(head uint32, base uint64, from *Space) {
-	m := s.machine
+// linkHuge maps a huge page of the table src by dst once more, each of its frames.
+func (dst *table) linkHuge(src *table, head uint32, base uint64) {
+	m := dst.space.machine
 	m.frames.block(head).refs.Add(1)
 	for i := range m.layout.hugePages() {
 		pfn := head + uint32(i)
 		m.frames.at(pfn).mapcount.Add(1)
-		if from != nil {
-			m.memory.linkFork(pfn, from, s, base+i)
-		} else {
-			m.memory.link(pfn, s, base+i)
-		}
+		m.memory.linkFork(pfn, src, mapping{dst, base + i})
 	}
-	s.countHuge(1)
+	dst.space.countHuge(1)
 }
 
 // unlinkHuge takes a mapping of a huge page away, by the entry that was there.
-func (t *Task) unlinkHuge(s *Space, base, e uint64) {
+func (t *Task) unlinkHuge(tab *table, base, e uint64) {
 	m, head := t.machine, ptePFN(e)
 	size := uint32(m.layout.hugePages())
 	m.frames.block(head).refs.Add(-1)
-	s.countHuge(-1)
+	tab.space.countHuge(-1)
 	var last [maxHuge / 64]uint64 // frames of which this was the last mapping; others may go away at the same time
 	all := true
 	for i := range size {
 		gone := m.frames.at(head+i).mapcount.Add(-1) == 0
 		if m.memory != nil {
-			gone = m.memory.unlink(head+i, s, base+uint64(i), e&pteD != 0)
+			gone = m.memory.unlink(head+i, mapping{tab, base + uint64(i)}, e&pteD != 0)
 		}
 		if gone {
 			last[i/64] |= 1 << (i % 64)

@@ -108,7 +108,7 @@ func (s stackPolicy) forget(p uint32)      { s.Remove(p) }
 // Precondition: g.mu.
 func (g *memory) measure(pfn uint32, i *pageInfo, u use, fresh bool) {
 	p := g.rows.at(pfn)
-	e := g.levelsOf(pfn, i, p, u.by)
+	e := g.levelsOf(pfn, i, p, u.space, u.vpn)
 	if !fresh {
 		d := g.stack.Use(pfn, p)
 		g.raise(pfn, p, d)
@@ -208,12 +208,12 @@ func (m *Machine) SettleStack() {
 }
 
 // levelsOf are the levels of the entry at a place. Precondition: g.mu.
-func (g *memory) levelsOf(pfn uint32, i *pageInfo, p *StackPage, at mapping) *levels {
-	if i.at == at && at.space != nil {
+func (g *memory) levelsOf(pfn uint32, i *pageInfo, p *StackPage, s *Space, vpn uint64) *levels {
+	if i.at.is(s, vpn) {
 		return &p.levels
 	}
 	for k := range g.shared[pfn] {
-		if g.shared[pfn][k].mapping == at {
+		if g.shared[pfn][k].is(s, vpn) {
 			return &g.shared[pfn][k].levels
 		}
 	}

@@ -35,7 +35,7 @@ func (g *memory) measureAll(s *Space, uses []queuedUse) {
 
 // simple is use for one in a queue.
 func (g *memory) simple(s *Space, u *queuedUse) {
-	g.use(u.pfn, use{mapping{s, u.vpn}, u.write, false})
+	g.use(u.pfn, use{s, u.vpn, u.write, false})
 }
 
 // measureTogether is measureAll where there are many pages: it takes a step for all

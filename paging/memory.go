@@ -52,10 +52,18 @@ type memory struct {
 	foresee func(pfn uint32, next uint64)  // immutable: for a policy that knows the future
 }
 
-// mapping is a place where a page is mapped.
+// mapping is a place where a page is mapped: an entry of a leaf table. While a table
+// moves the mapping is in the one under the old identity, which has the same entries.
 type mapping struct {
-	space *Space
-	vpn   uint64
+	tab *table
+	vpn uint64
+}
+
+func (at mapping) space() *Space { return at.tab.space }
+
+// is says whether it is that of a page of an address space.
+func (at mapping) is(s *Space, vpn uint64) bool {
+	return at.vpn == vpn && at.tab != nil && at.tab.space == s
 }
 
 // place is a mapping with what Config.Stack wants to know of its entry; of pageInfo.at
@@ -240,7 +248,7 @@ func (g *memory) finish(pfn uint32, i *pageInfo) bool {
 
 // end takes a page out of all accounts. Precondition: g.mu.
 func (g *memory) end(pfn uint32, i *pageInfo) {
-	if invariants && (i.at.space != nil || i.refs != 0) {
+	if invariants && (i.at.tab != nil || i.refs != 0) {
 		broken("page %d ends while it is mapped or has %d entries in swap", pfn, i.refs)
 	}
 	if i.state&pageResident != 0 {
@@ -278,13 +286,13 @@ func (g *memory) dropSlot(i *pageInfo) {
 // link notes that a page is mapped at a place (page_add_anon_rmap,
 // page_add_file_rmap). A page that another task has evicted since it was looked
 // up is back, whatever the limit says. Precondition: the lock of the table.
-func (g *memory) link(pfn uint32, s *Space, vpn uint64) {
+func (g *memory) link(pfn uint32, at mapping) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.addMapping(pfn, g.info(pfn), mapping{s, vpn})
+	g.addMapping(pfn, g.info(pfn), at)
 }
 
 // addMapping is link. Precondition: g.mu.
@@ -296,7 +304,7 @@ func (g *memory) addMapping(pfn uint32, i *pageInfo, by mapping) {
 		g.stats.Refaults++
 		g.enter(pfn, i)
 	}
-	if i.at.space != nil {
+	if i.at.tab != nil {
 		g.shared[pfn] = append(g.shared[pfn], place{mapping: by})
 		return
 	}
@@ -304,17 +312,17 @@ func (g *memory) addMapping(pfn uint32, i *pageInfo, by mapping) {
 	g.setLevels(pfn, levels{})
 }
 
-// linkFork notes that a child maps a page where its parent does.
-func (g *memory) linkFork(pfn uint32, from, to *Space, vpn uint64) {
+// linkFork notes that a child maps a page where its parent does, by the table from.
+func (g *memory) linkFork(pfn uint32, from *table, to mapping) {
 	if g == nil {
 		return
 	}
-	g.link(pfn, to, vpn)
+	g.link(pfn, to)
 	if g.stack != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		i, p := g.info(pfn), g.rows.at(pfn)
-		*g.levelsOf(pfn, i, p, mapping{to, vpn}) = *g.levelsOf(pfn, i, p, mapping{from, vpn})
+		*g.levelsOf(pfn, i, p, to.space(), to.vpn) = *g.levelsOf(pfn, i, p, from.space, to.vpn)
 	}
 }
 
@@ -322,7 +330,7 @@ func (g *memory) linkFork(pfn uint32, from, to *Space, vpn uint64) {
 // (page_remove_rmap). If the page is anonymous, and that was all there was of it, its
 // life ends with that, at once: it must not be evicted any more. The result is that of
 // forget.
-func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (free bool) {
+func (g *memory) unlink(pfn uint32, at mapping, dirty bool) (free bool) {
 	anon := g.m.frames.at(pfn).kind == frameAnon
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -333,7 +341,7 @@ func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (free bool
 	if dirty {
 		i.state |= pageDirty
 	}
-	g.removeMapping(pfn, i, mapping{s, vpn})
+	g.removeMapping(pfn, i, at)
 	if anon && i.unused() {
 		return g.finish(pfn, i)
 	}
@@ -342,7 +350,7 @@ func (g *memory) unlink(pfn uint32, s *Space, vpn uint64, dirty bool) (free bool
 }
 
 // unused says that no entry maps a page, or stands for it in swap. Precondition: g.mu.
-func (i *pageInfo) unused() bool { return i.at.space == nil && i.refs == 0 }
+func (i *pageInfo) unused() bool { return i.at.tab == nil && i.refs == 0 }
 
 // removeMapping takes one place out. Precondition: g.mu.
 func (g *memory) removeMapping(pfn uint32, i *pageInfo, at mapping) {
@@ -379,24 +387,23 @@ func (g *memory) removeMapping(pfn uint32, i *pageInfo, at mapping) {
 }
 
 // moved is for entries that mremap gave another address.
-func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
+func (g *memory) moved(pfn uint32, s *Space, from uint64, to mapping) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.info(pfn)
-	if i.state&pageKnown == 0 || i.at.space == nil {
+	if i.state&pageKnown == 0 || i.at.tab == nil {
 		return // not charged, or in swap
 	}
-	old := mapping{s, from}
-	if i.at == old {
-		i.at.vpn = to
+	if i.at.is(s, from) {
+		i.at = to
 		return
 	}
 	for k, at := range g.shared[pfn] {
-		if at.mapping == old {
-			g.shared[pfn][k].vpn = to
+		if at.is(s, from) {
+			g.shared[pfn][k].mapping = to
 			return
 		}
 	}
@@ -404,7 +411,7 @@ func (g *memory) moved(pfn uint32, s *Space, from, to uint64) {
 
 // mappings appends the places where a page is mapped. Precondition: g.mu.
 func (g *memory) mappings(dst []mapping, pfn uint32) []mapping {
-	if at := g.info(pfn).at; at.space != nil {
+	if at := g.info(pfn).at; at.tab != nil {
 		dst = append(dst, at)
 	}
 	if len(g.shared) == 0 {

@@ -308,7 +308,7 @@ func (s *Space) noteMoved(from, to, n uint64) {
 		}
 		for vpn := base; vpn < base+tab.pages(); vpn++ {
 			if e := tab.load(vpn); e&(pteP|pteNone) != 0 {
-				s.machine.memory.moved(ptePFN(e), s, vpn-to+from, vpn)
+				s.machine.memory.moved(ptePFN(e), s, vpn-to+from, mapping{tab, vpn})
 			}
 		}
 	})
@@ -332,7 +332,7 @@ func (s *Space) moveRange(t *Task, tab *table, from, to, n uint64) {
 			e := tab.set(from+i, 0)
 			dst.set(to+i, e)
 			if !isFileEntry(e) {
-				s.machine.memory.moved(ptePFN(e), s, from+i, to+i)
+				s.machine.memory.moved(ptePFN(e), s, from+i, mapping{dst, to + i})
 			}
 			moved = true
 		}

@@ -116,7 +116,7 @@ func (s *Space) installFileEntries(t *Task, v *vma, start, end, pgoff uint64) {
 		e := tab.set(vpn, fileEntry(pgoff+vpn-start))
 		if e&(pteP|pteNone) != 0 {
 			s.flushPages(t, FlushMunmap, vpn, vpn+1)
-			t.unmapFrame(s, vpn, s.machine.frames.at(ptePFN(e)), e)
+			t.unmapFrame(tab, vpn, s.machine.frames.at(ptePFN(e)), e)
 			gone++
 		}
 		tab.unlock(t)
@@ -179,7 +179,7 @@ func (t *Task) mapIndexed(v *vma, tab *table, vpn, index uint64, a Access) int {
 	v.file.indices.Store(pfn, index)
 	t.machine.frames.at(pfn).mapcount.Add(1)
 	tab.set(vpn, mkPTE(pfn, t.bits(v, a == Write)))
-	t.machine.memory.link(pfn, t.space, vpn)
+	t.machine.memory.link(pfn, mapping{tab, vpn})
 	t.charge(v.file.rss(), 1)
 	return 1
 }
@@ -215,7 +215,7 @@ func (s *Space) zapIndexed(g *gather, v *vma, start, end, first, limit uint64) {
 			}
 			e = tab.set(vpn, v.lost(vpn, e))
 			g.entry(vpn)
-			g.task.unmapFrame(s, vpn, s.machine.frames.at(ptePFN(e)), e)
+			g.task.unmapFrame(tab, vpn, s.machine.frames.at(ptePFN(e)), e)
 			g.frame()
 			gone++
 		}

@@ -37,16 +37,17 @@ const (
 // (include/linux/mm.h:pte_lockptr).
 type table struct {
 	mu    sync.Mutex
-	used  int      // mu: entries that are not 0
+	used  int32    // mu: entries that are not 0
 	dead  bool     // mu: taken out of the tree, or moved; look again
 	shift uint8    // log2 of the pages that lie in it
 	huge  uint64   // the entry above, while it maps a large page
 	ptes  []uint64 // 1<<shift of them; nil where there is no table, only huge
-	mark  uint64   // of the last survey that came to it; a cache line ends here: the locks of neighbours do not share one
+	mark  uint64   // of the last survey that came to it
+	space *Space   // immutable: whose it is; a cache line ends here: the locks of neighbours do not share one
 }
 
 func (p *pageTable) newTable() *table {
-	return &table{shift: uint8(p.bits), ptes: make([]uint64, 1<<p.bits)}
+	return &table{shift: uint8(p.bits), ptes: make([]uint64, 1<<p.bits), space: p.space}
 }
 
 // pages is how many pages the table maps.
@@ -145,13 +146,14 @@ type pageTable struct {
 	root   *dir
 	levels int
 	bits   uint
+	space  *Space       // immutable
 	pages  atomic.Int64 // tables in the tree, the root not counted (mm_pgtables_bytes)
 }
 
 // newPageTable makes an empty tree. With PAE the directories of the root are
 // there from the beginning (arch/x86/mm/pgtable.c:preallocate_pmds).
-func newPageTable(y *layout) *pageTable {
-	p := &pageTable{levels: y.levels, bits: y.bits}
+func newPageTable(s *Space, y *layout) *pageTable {
+	p := &pageTable{levels: y.levels, bits: y.bits, space: s}
 	p.root = p.newDir(y.levels - 1)
 	if y.levels == 3 {
 		for vpn := uint64(0); vpn < y.pages(); vpn += p.span(2) {
@@ -432,7 +434,7 @@ func (tab *table) reborn(t *Task) *table {
 	tab.lock(t)
 	defer tab.unlock(t)
 	tab.dead = true
-	return &table{ptes: tab.ptes, used: tab.used, shift: tab.shift, huge: tab.large()}
+	return &table{ptes: tab.ptes, used: tab.used, shift: tab.shift, huge: tab.large(), space: tab.space}
 }
 
 // countDirs counts the upper tables below a directory.

@@ -270,7 +270,7 @@ func (l *linuxPolicy) shrinkInactive(kind uint8, n int) {
 // executable says whether a page is mapped as code (VM_EXEC). Precondition: g.mu.
 func (g *memory) executable(pfn uint32) bool {
 	for _, at := range g.mappings(nil, pfn) {
-		if v := at.space.list().at(at.vpn << pageShift); v != nil && v.flags&vmExec != 0 {
+		if v := at.space().list().at(at.vpn << pageShift); v != nil && v.flags&vmExec != 0 {
 			return true
 		}
 	}

@@ -169,11 +169,9 @@ func expectRow(rows *pageRows, p uint32) { prefetchLine(unsafe.Pointer(rows.know
 
 // expectPlaces does so for what that leads to: the entry and the frame.
 func expectPlaces(rows *pageRows, p uint32) {
-	if at := rows.known(p).at; at.space != nil {
-		if tab := at.space.dirs.of(at.space, at.vpn); tab != nil {
-			prefetchLine(unsafe.Pointer(tab.entry(at.vpn)))
-		}
-		prefetchLine(unsafe.Pointer(at.space.machine.frames.at(p)))
+	if at := rows.known(p).at; at.tab != nil {
+		prefetchLine(unsafe.Pointer(at.tab.entry(at.vpn)))
+		prefetchLine(unsafe.Pointer(at.space().machine.frames.at(p)))
 	}
 }
 

@@ -284,8 +284,8 @@ func (l *mglruPolicy) scan(kind uint8, tier int) (scanned int) {
 // the mapping and the leaf table (lru_gen_look_around).
 func (l *mglruPolicy) lookAround(p uint32) {
 	for _, at := range l.g.mappings(nil, p) {
-		v, tab := at.space.list().at(at.vpn<<pageShift), at.space.table.find(at.vpn)
-		if v == nil || tab == nil {
+		v, tab := at.space().list().at(at.vpn<<pageShift), at.tab
+		if v == nil {
 			continue
 		}
 		base := at.vpn &^ (tab.pages() - 1)
@@ -297,7 +297,7 @@ func (l *mglruPolicy) lookAround(p uint32) {
 		for vpn := start; vpn < end; vpn++ {
 			e := tab.load(vpn)
 			q := ptePFN(e)
-			if e&(pteP|pteNone) != 0 && l.of(q) != 0 && l.g.clearYoung(tab, vpn, q) {
+			if e&(pteP|pteNone) != 0 && l.of(q) != 0 && l.g.clearYoung(mapping{tab, vpn}, q) {
 				l.promote(q, l.min[l.g.linuxKind(q)])
 			}
 		}

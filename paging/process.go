@@ -120,7 +120,7 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				if b, ok := s.machine.frames.part(ptePFN(e)); ok {
 					b.refs.Add(1)
 				}
-				s.machine.memory.linkFork(ptePFN(e), s, to, vpn)
+				s.machine.memory.linkFork(ptePFN(e), src, mapping{dst, vpn})
 				grown[f.kind.rss()]++
 			}
 			if !v.private() {

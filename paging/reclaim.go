@@ -107,7 +107,7 @@ func (r *reclaimer) evict(pfn uint32, i *pageInfo) bool {
 	switch {
 	case i.state&pageGone != 0:
 		r.end(pfn, i)
-	case i.at.space != nil: // mapped again meanwhile
+	case i.at.tab != nil: // mapped again meanwhile
 		g.policy.insert(pfn)
 		return false
 	case drop:
@@ -145,10 +145,8 @@ func (g *memory) leave(pfn uint32, i *pageInfo, kind frameKind, dirty bool) {
 // dirty says whether an entry of the page is.
 func (r *reclaimer) dirty(pfn uint32) bool {
 	for _, at := range r.at {
-		if tab := at.space.table.find(at.vpn); tab != nil {
-			if e := tab.load(at.vpn); ptePFN(e) == pfn && e&pteD != 0 {
-				return true
-			}
+		if e := at.tab.load(at.vpn); ptePFN(e) == pfn && e&pteD != 0 {
+			return true
 		}
 	}
 	return false
@@ -158,7 +156,7 @@ func (r *reclaimer) dirty(pfn uint32) bool {
 // folio_referenced_one, try_to_unmap_one).
 func (r *reclaimer) locked() bool {
 	for _, at := range r.at {
-		if v := at.space.list().at(at.vpn << pageShift); v != nil && v.flags&vmLocked != 0 {
+		if v := at.space().list().at(at.vpn << pageShift); v != nil && v.flags&vmLocked != 0 {
 			return true
 		}
 	}
@@ -196,25 +194,22 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, i *pageInfo, swap bool) (dirty b
 	}
 	locked := false
 	for n, at := range r.at {
-		tab := at.space.table.find(at.vpn)
-		if tab == nil {
-			continue
-		}
+		tab, s := at.tab, at.space()
 		tab.lock(r.task)
 		if tab.ptes != nil && tab.large() != 0 { // TTU_SPLIT_HUGE_PMD
-			at.space.split(r.task, tab, at.vpn&^(tab.pages()-1))
+			s.split(r.task, tab, at.vpn&^(tab.pages()-1))
 		}
 		if e := tab.load(at.vpn); e&(pteP|pteNone) != 0 && ptePFN(e) == pfn && !tab.dead {
-			now := at.space.list().at(at.vpn<<pageShift).lost(at.vpn, e)
+			now := s.list().at(at.vpn<<pageShift).lost(at.vpn, e)
 			if swap {
 				now = mkPTE(pfn, pteSwap|e&pteExclusive)
 			}
 			e = tab.set(at.vpn, now)
 			dirty = dirty || e&pteD != 0
 			f.mapcount.Add(-1)
-			r.charge(at.space, f.kind.rss(), -1)
+			r.charge(s, f.kind.rss(), -1)
 			if swap {
-				r.charge(at.space, rssSwap, 1)
+				r.charge(s, rssSwap, 1)
 			}
 			r.later(at)
 			g.mu.Lock()
@@ -246,7 +241,7 @@ func (r *reclaimer) charge(s *Space, k rssKind, n int64) {
 // later flushes the page at once where no other CPU runs the space, else notes
 // that the space has to be flushed (mm/rmap.c:should_defer_flush).
 func (r *reclaimer) later(at mapping) {
-	s := at.space
+	s := at.space()
 	self := uint64(1) << uint(max(r.task.onCPU, 0))
 	if r.away {
 		self = 0
@@ -280,33 +275,26 @@ func (g *memory) young(pfn uint32) (refs int) {
 	if g.exact {
 		return 0 // the policy has been told
 	}
-	if at := g.pages.known(pfn).at; at.space != nil && g.clearAccessed(at, pfn) {
+	if at := g.pages.known(pfn).at; at.tab != nil && g.clearYoung(at, pfn) {
 		refs++
 	}
 	if len(g.shared) == 0 {
 		return refs
 	}
 	for _, at := range g.shared[pfn] {
-		if g.clearAccessed(at.mapping, pfn) {
+		if g.clearYoung(at.mapping, pfn) {
 			refs++
 		}
 	}
 	return refs
 }
 
-// clearAccessed clears the accessed bit of an entry and says whether it was set.
+// clearYoung clears the accessed bit of an entry and says whether it was set.
 // The lock of the table is not needed: only this bit changes, by
 // compare-and-swap, as when the walker sets it. The bit of a huge page speaks for
 // each of its pages. Precondition: g.mu.
-func (g *memory) clearAccessed(at mapping, pfn uint32) bool {
-	tab := at.space.dirs.of(at.space, at.vpn)
-	if tab == nil {
-		return false
-	}
-	return g.clearYoung(tab, at.vpn, pfn)
-}
-
-func (g *memory) clearYoung(tab *table, vpn uint64, pfn uint32) bool {
+func (g *memory) clearYoung(at mapping, pfn uint32) bool {
+	tab, vpn := at.tab, at.vpn
 	young := tab.clearAccessed(vpn, pfn)
 	if tab.large() == 0 {
 		return young

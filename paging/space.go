@@ -25,7 +25,6 @@ type Space struct {
 	_     linePad
 
 	rss   rssCounter
-	dirs  dirCache     // memory.mu: above pages that are looked at for reclaim
 	users atomic.Int32 // tasks
 
 	holder  *Task        // mu: holds it for writing
@@ -133,7 +132,8 @@ func (t *Task) settle() {
 }
 
 func (m *Machine) newSpace() *Space {
-	s := &Space{machine: m, id: m.nextSpace.Add(1), table: newPageTable(&m.layout)}
+	s := &Space{machine: m, id: m.nextSpace.Add(1)}
+	s.table = newPageTable(s, &m.layout)
 	s.vmas.Store(&vmaList{})
 	s.countTables(int(s.table.pages.Load()))
 	return s
@@ -268,7 +268,7 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 			if f.kind != frameAnon && e&pteA != 0 {
 				s.machine.memory.accessed(ptePFN(e))
 			}
-			g.task.unmapFrame(s, vpn, f, e)
+			g.task.unmapFrame(tab, vpn, f, e)
 			if g.frame() {
 				dirty = false
 			}
@@ -287,9 +287,9 @@ func (s *Space) zap(g *gather, start, end uint64, kind zapKind) {
 // unmapFrame takes one mapping of a frame away, by the entry that was there; an
 // anonymous frame without mappings is free (page_remove_rmap), unless entries of
 // swap stand for its page too.
-func (t *Task) unmapFrame(s *Space, vpn uint64, f *frame, e uint64) {
+func (t *Task) unmapFrame(tab *table, vpn uint64, f *frame, e uint64) {
 	pfn := ptePFN(e)
-	if b, ok := s.machine.frames.part(pfn); ok { // before the frame may be another's
+	if b, ok := t.machine.frames.part(pfn); ok { // before the frame may be another's
 		b.refs.Add(-1)
 	}
 	n := f.mapcount.Add(-1)
@@ -297,8 +297,8 @@ func (t *Task) unmapFrame(s *Space, vpn uint64, f *frame, e uint64) {
 		broken("frame %d has %d mappings", pfn, n)
 	}
 	free := n == 0 && f.kind == frameAnon
-	if g := s.machine.memory; g != nil {
-		free = g.unlink(pfn, s, vpn, e&pteD != 0)
+	if g := t.machine.memory; g != nil {
+		free = g.unlink(pfn, mapping{tab, vpn}, e&pteD != 0)
 	}
 	if free {
 		t.frames.put(pfn)

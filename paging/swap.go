@@ -50,7 +50,7 @@ func (t *Task) swapped(v *vma, tab *table, vpn, e uint64, a Access) (kind FaultK
 // to be read. Precondition: tab.mu.
 func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, read bool) {
 	pfn := ptePFN(e)
-	alone, read, ok := t.machine.memory.bringBack(pfn, mapping{t.space, vpn}, e, a)
+	alone, read, ok := t.machine.memory.bringBack(pfn, mapping{tab, vpn}, e, a)
 	if !ok {
 		return -1, false
 	}

@@ -148,7 +148,7 @@ func (t *Task) hugeFault(v *vma, vpn uint64, a Access) (kind FaultKind, pages in
 	t.stats.huge.FaultAlloc++
 	s.countHuge(1)
 	for i := range size {
-		m.memory.link(head+uint32(i), s, base+i)
+		m.memory.link(head+uint32(i), mapping{tab, base + i})
 	}
 	t.charge(rssAnon, int64(size))
 	return kind, int(size), true
@@ -221,7 +221,7 @@ func (s *Space) zapHuge(g *gather, tab *table, base uint64) (gone int64) {
 	g.large(base, tab.pages())
 	s.huge.Add(-1)
 	if ptePFN(e) != hugeZeroPFN {
-		g.task.unlinkHuge(s, base, e)
+		g.task.unlinkHuge(tab, base, e)
 		gone = int64(tab.pages())
 		g.frame()
 	}
@@ -238,7 +238,7 @@ func (s *Space) copyHuge(to *Space, src, dst *table, base uint64) int64 {
 	if ptePFN(e) == hugeZeroPFN {
 		return 0
 	}
-	to.linkHuge(ptePFN(e), base, s)
+	dst.linkHuge(src, ptePFN(e), base)
 	return int64(src.pages())
 }
 
