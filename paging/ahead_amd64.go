@@ -10,6 +10,12 @@ import "unsafe"
 //go:noescape
 func lookUp(c *dirCache, bits uint, refs []Ref, entries []*uint64) int
 
+// expectPages has the processor begin to load what leads to the entry of a page and to
+// its frame: of near that, of far its row. Each is a page with a row, or 0 for none.
+//
+//go:noescape
+func expectPages(rows *pageRows, near, far uint32)
+
 // prefetchLine has the processor begin to load the cache line of what is at a place. The
 // address of a field is no good for one that is in no cache: it is taken with a look
 // at the structure, to see whether there is one.

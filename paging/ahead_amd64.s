@@ -66,6 +66,51 @@ done:
 	MOVQ AX, ret+64(FP)
 	RET
 
+// func expectPages(rows *pageRows, near, far uint32)
+TEXT ·expectPages(SB), NOSPLIT, $0-16
+	MOVQ  rows+0(FP), DI
+	MOVQ  pageRows_chunks(DI), DI
+	MOVL  far+12(FP), AX
+	TESTL AX, AX
+	JEQ   near
+	MOVL  AX, BX
+	SHRL  $const_chunkShift, BX
+	ANDL  $(const_chunkSize-1), AX
+	IMUL3Q $pageInfo__size, AX, AX
+	ADDQ  (DI)(BX*8), AX
+	PREFETCHT0 (AX)
+
+near:
+	MOVL  near+8(FP), AX
+	TESTL AX, AX
+	JEQ   done
+	MOVL  AX, BX
+	SHRL  $const_chunkShift, BX
+	ANDL  $(const_chunkSize-1), AX
+	MOVQ  (DI)(BX*8), SI
+	IMUL3Q $pageInfo__size, AX, CX
+	ADDQ  CX, SI
+	MOVQ  (pageInfo_at+mapping_tab)(SI), R8
+	TESTQ R8, R8
+	JEQ   done
+
+	// The entry: that of a large page is beside the lock of its table, which is near.
+	MOVQ  table_ptes(R8), R9
+	MOVQ  (table_ptes+8)(R8), R10
+	DECQ  R10
+	ANDQ  (pageInfo_at+mapping_vpn)(SI), R10
+	PREFETCHT0 (R9)(R10*8)
+
+	// The frame.
+	MOVQ  table_space(R8), R8
+	MOVQ  Space_machine(R8), R8
+	MOVQ  Machine_frames(R8), R8
+	MOVQ  framePool_chunks(R8)(BX*8), R8
+	PREFETCHT0 chunk_frames(R8)(AX*frame__size)
+
+done:
+	RET
+
 // func prefetchLine(at unsafe.Pointer)
 TEXT ·prefetchLine(SB), NOSPLIT, $0-8
 	MOVQ       at+0(FP), AX

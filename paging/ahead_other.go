@@ -9,5 +9,17 @@ import (
 
 func lookUp(*dirCache, uint, []Ref, []*uint64) int { return 0 }
 
+func expectPages(rows *pageRows, near, far uint32) {
+	if near != 0 {
+		if at := rows.known(near).at; at.tab != nil {
+			atomic.LoadUint64(at.tab.entry(at.vpn))
+			at.space().machine.frames.at(near).mapcount.Load()
+		}
+	}
+	if far != 0 {
+		prefetchLine(unsafe.Pointer(rows.known(far)))
+	}
+}
+
 // prefetchLine loads a word of the cache line.
 func prefetchLine(at unsafe.Pointer) { atomic.LoadUint32((*uint32)(at)) }

@@ -34,6 +34,6 @@ func (c *clockPolicy) victim(uint32) uint32 {
 			return p
 		}
 		i.mark = 0
-		c.move(1, p, i)
+		c.turn(1, p, i)
 	}
 }

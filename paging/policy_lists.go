@@ -1,9 +1,6 @@
 package paging
 
-import (
-	"math/bits"
-	"unsafe"
-)
+import "math/bits"
 
 // pageLists are the lists of one policy. A page is on one of them at most, and moves
 // from one to another without allocation. Lists are numbered from 1.
@@ -69,6 +66,19 @@ func (l *pageLists) move(list int, p uint32, i *pageInfo) {
 	i.on = uint8(list)
 }
 
+// turn is move for the page that last has found on the same list.
+func (l *pageLists) turn(list int, p uint32, i *pageInfo) {
+	e := &l.lists[list]
+	if e.full(e.first) {
+		l.compact(e)
+	}
+	*e.word(e.first / 64) &^= 1 << (e.first % 64)
+	e.first++
+	e.n--
+	e.set(e.next, p, i)
+	e.next++
+}
+
 // putLast moves a page to the end of a list, from wherever it is.
 func (l *pageLists) putLast(list int, p uint32) {
 	i := l.rows.known(p)
@@ -103,11 +113,12 @@ func (l *pageLists) last(list int) uint32 {
 	if e.n == 0 {
 		return 0
 	}
-	e.first = e.from(e.first)
+	if *e.word(e.first / 64)>>(e.first%64)&1 == 0 {
+		e.first = e.from(e.first + 1)
+	}
 	if e.n >= expectLonger {
-		for e.seen = max(e.seen, e.first); e.seen < min(e.first+expectLead, e.next); e.seen++ {
-			l.expectSlot(e, e.seen, expectPlaces)
-			l.expectSlot(e, e.seen+expectLead, expectRow)
+		for e.seen = max(e.seen, e.first); e.seen < e.first+expectLead; e.seen++ {
+			l.expect(e, e.seen)
 		}
 	}
 	return *e.page(e.first)
@@ -121,9 +132,8 @@ func (l *pageLists) newer(p uint32) uint32 {
 	if slot = e.from(slot + 1); slot >= e.next {
 		return 0
 	}
-	if e.n >= expectLonger { // the next one is asked for after this
-		l.expectSlot(e, slot+expectLead, expectPlaces)
-		l.expectSlot(e, slot+2*expectLead, expectRow)
+	if e.n >= expectLonger {
+		l.expect(e, slot+expectLead) // the next one is asked for after this
 	}
 	return *e.page(slot)
 }
@@ -133,46 +143,24 @@ func (l *pageLists) newer(p uint32) uint32 {
 func (l *pageLists) walk(list int, f func(p uint32)) {
 	e := &l.lists[list]
 	for w := (e.next + 63) / 64; w > e.first/64; w-- {
-		if e.n >= expectLonger {
-			l.expect(e, w-3, expectRow)
-			l.expect(e, w-2, expectPlaces)
-		}
 		for word := *e.word(w - 1); word != 0; {
 			at := 63 - bits.LeadingZeros64(word)
 			word &^= 1 << at
-			f(*e.page((w-1)*64 + uint64(at)))
+			slot := (w-1)*64 + uint64(at)
+			if e.n >= expectLonger && slot >= e.first+2*expectLead {
+				expectPages(l.rows, *e.page(slot - expectLead), *e.page(slot - 2*expectLead))
+			}
+			f(*e.page(slot))
 		}
 	}
 }
 
-// expectSlot has the processor begin to load what will be asked of a page whose turn comes
-// soon: its row, and then, when that has come, what it leads to. It is done for one after
-// the other, since of many lines at once most would wait for the others.
-func (l *pageLists) expectSlot(e *pageList, slot uint64, of func(*pageRows, uint32)) {
-	if slot < e.next && *e.word(slot / 64)>>(slot%64)&1 != 0 {
-		of(l.rows, *e.page(slot))
-	}
-}
-
-// expect is expectSlot for the pages in a word of slots.
-func (l *pageLists) expect(e *pageList, w uint64, of func(*pageRows, uint32)) {
-	if w < e.first/64 || w*64 >= e.next {
-		return
-	}
-	for bit := *e.word(w); bit != 0; bit &= bit - 1 {
-		of(l.rows, *e.page(w*64 + uint64(bits.TrailingZeros64(bit))))
-	}
-}
-
-// expectRow has the processor begin to load what is known of a page.
-func expectRow(rows *pageRows, p uint32) { prefetchLine(unsafe.Pointer(rows.known(p))) }
-
-// expectPlaces does so for what that leads to: the entry and the frame.
-func expectPlaces(rows *pageRows, p uint32) {
-	if at := rows.known(p).at; at.tab != nil {
-		prefetchLine(unsafe.Pointer(at.tab.entry(at.vpn)))
-		prefetchLine(unsafe.Pointer(at.space().machine.frames.at(p)))
-	}
+// expect has the processor begin to load what will be asked of the page in a slot, whose
+// turn comes soon, and, so that it is known then what that is, the row of a later one. It
+// is done for one after the other, since of many lines at once most would wait for the
+// others, and for pages that have left their slots too, which are few.
+func (l *pageLists) expect(e *pageList, slot uint64) {
+	expectPages(l.rows, *e.page(slot), *e.page(slot + expectLead))
 }
 
 // compact moves the pages of a list together, where there is room for as many again as
@@ -187,11 +175,12 @@ func (l *pageLists) compact(e *pageList) {
 	for w := old.first / 64; w*64 < old.next; w++ {
 		word := *old.word(w)
 		*old.word(w) = 0
-		if old.n >= expectLonger {
-			l.expect(&old, w+1, expectRow)
-		}
 		for ; word != 0; word &= word - 1 {
-			p := *old.page(w*64 + uint64(bits.TrailingZeros64(word)))
+			slot := w*64 + uint64(bits.TrailingZeros64(word))
+			if old.n >= expectLonger {
+				expectPages(l.rows, 0, *old.page(slot + 2*expectLead))
+			}
+			p := *old.page(slot)
 			e.set(e.next, p, l.rows.known(p))
 			e.next++
 		}

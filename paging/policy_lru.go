@@ -107,18 +107,20 @@ func (l *lruPolicy) victim(uint32) uint32 {
 }
 
 // expectLast has the processor begin to load what will be asked of the pages that leave
-// soon, one more of each kind at a time: see pageLists.expectSlot.
+// soon, one more of each kind at a time: see pageLists.expect.
 func (l *lruPolicy) expectLast() {
 	old := l.old[l.next:]
 	if len(old) <= 3*expectLead {
 		return
 	}
-	if p := old[expectLead]; l.times[p] <= l.sorted {
-		expectPlaces(l.rows, p)
+	near, far := old[expectLead], old[2*expectLead]
+	if l.times[near] > l.sorted { // used since: it stays
+		near = 0
 	}
-	if p := old[2*expectLead]; l.times[p] <= l.sorted {
-		expectRow(l.rows, p)
+	if l.times[far] > l.sorted {
+		far = 0
 	}
+	expectPages(l.rows, near, far)
 	l.expect(old[3*expectLead])
 }
 
