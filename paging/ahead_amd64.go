@@ -16,6 +16,12 @@ func lookUp(c *dirCache, bits uint, refs []Ref, entries []*uint64) int
 //go:noescape
 func expectPages(rows *pageRows, near, far uint32)
 
+// expectAll has the processor begin to load the rows of pages, which have one, and their
+// frames.
+//
+//go:noescape
+func expectAll(rows *pageRows, frames *framePool, pages []uint32)
+
 // prefetchLine has the processor begin to load the cache line of what is at a place. The
 // address of a field is no good for one that is in no cache: it is taken with a look
 // at the structure, to see whether there is one.

@@ -111,6 +111,33 @@ near:
 done:
 	RET
 
+// func expectAll(rows *pageRows, frames *framePool, pages []uint32)
+TEXT ·expectAll(SB), NOSPLIT, $0-40
+	MOVQ rows+0(FP), DI
+	MOVQ pageRows_chunks(DI), DI
+	MOVQ frames+8(FP), R8
+	MOVQ pages_base+16(FP), SI
+	MOVQ pages_len+24(FP), CX
+	LEAQ (SI)(CX*4), CX
+
+page:
+	CMPQ SI, CX
+	JGE  end
+	MOVL (SI), AX
+	MOVL AX, BX
+	SHRL $const_chunkShift, BX
+	ANDL $(const_chunkSize-1), AX
+	MOVQ framePool_chunks(R8)(BX*8), R9
+	PREFETCHT0 chunk_frames(R9)(AX*frame__size)
+	IMUL3Q $pageInfo__size, AX, AX
+	ADDQ (DI)(BX*8), AX
+	PREFETCHT0 (AX)
+	ADDQ $4, SI
+	JMP  page
+
+end:
+	RET
+
 // func prefetchLine(at unsafe.Pointer)
 TEXT ·prefetchLine(SB), NOSPLIT, $0-8
 	MOVQ       at+0(FP), AX

@@ -21,5 +21,12 @@ func expectPages(rows *pageRows, near, far uint32) {
 	}
 }
 
+func expectAll(rows *pageRows, frames *framePool, pages []uint32) {
+	for _, p := range pages {
+		prefetchLine(unsafe.Pointer(rows.known(p)))
+		frames.at(p).mapcount.Load()
+	}
+}
+
 // prefetchLine loads a word of the cache line.
 func prefetchLine(at unsafe.Pointer) { atomic.LoadUint32((*uint32)(at)) }

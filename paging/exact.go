@@ -163,12 +163,12 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 	}
 }
 
-// loadAll is load for pages.
+// loadAll is load for pages of which something is known.
 func (g *memory) loadAll(pages []uint32) {
 	g.mu.Mutex.Lock() // not counted, as in expect
-	for _, pfn := range pages {
-		g.load(pfn)
-		if g.together != nil {
+	expectAll(&g.pages, g.m.frames, pages)
+	if g.together != nil {
+		for _, pfn := range pages {
 			g.together.expect(pfn)
 		}
 	}

@@ -1,5 +1,7 @@
 package paging
 
+import "sync/atomic"
+
 // exchange is the way that most major faults take where memory is full, without the
 // questions of the others: an anonymous page of the task alone comes back from swap,
 // and another of its pages leaves for it. All of that is done under the lock of the
@@ -46,7 +48,7 @@ func (t *Task) exchange(vpn uint64, a Access) *vma {
 	}
 	g.returns(pfn, i, frameAnon)
 	i.unref(pfn)
-	g.addMapping(pfn, i, mapping{tab, vpn})
+	i.at = mapping{tab, vpn}
 	if a == Write {
 		g.freeSlot(i)
 	}
@@ -82,32 +84,29 @@ func (t *Task) evictChosen(pfn uint32) {
 
 // swapOut makes a page leave that is held, if it is an anonymous one of this space
 // alone, on this CPU alone, and its table is mine or free: else it returns false and
-// has done nothing that evict would not do. Preconditions: g.mu and the lock of mine.
+// has done nothing that evict would not do. Preconditions: inside Run; g.mu and the lock
+// of mine.
 func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	g, s := t.machine.memory, t.space
-	i, f := g.pages.known(pfn), t.machine.frames.at(pfn)
-	at := i.at
-	if at.tab == nil || at.tab.space != s || f.kind != frameAnon || f.mapcount.Load() != 1 || i.state&pageLazy != 0 ||
-		s.cpus.Load() != 1<<uint(t.onCPU) || t.machine.frames.block(pfn) != nil {
+	i := g.pages.known(pfn)
+	tab, vpn := i.at.tab, i.at.vpn
+	if tab == nil || tab.space != s || i.state&pageLazy != 0 || s.cpus.Load() != 1<<uint(t.onCPU) || t.machine.frames.block(pfn) != nil {
 		return false
 	}
 	v := t.last
-	if addr := at.vpn << pageShift; v == nil || addr-v.start >= v.end-v.start || v.gone.Load() {
+	if addr := vpn << pageShift; v == nil || addr-v.start >= v.end-v.start || v.gone.Load() {
 		v = s.list().at(addr)
 	}
-	if v == nil || v.flags&vmLocked != 0 || !g.takeSlot(i) {
+	if v == nil || v.flags&vmLocked != 0 || tab != mine && !tab.tryLockSecond(t) {
 		return false
 	}
-	tab := at.tab
-	if tab != mine && !tab.tryLockSecond(t) {
-		return false
-	}
-	e := tab.load(at.vpn)
-	there := e&(pteP|pteNone) != 0 && e&pteHuge == 0 && ptePFN(e) == pfn && !tab.dead
+	p := tab.entry(vpn)
+	e := atomic.LoadUint64(p)
+	there := e&(pteP|pteNone) != 0 && e&(pteExclusive|pteHuge) == pteExclusive && ptePFN(e) == pfn && !tab.dead && g.takeSlot(i)
 	if there {
-		e = tab.set(at.vpn, mkPTE(pfn, pteSwap|e&pteExclusive))
-		f.mapcount.Add(-1)
-		s.flushPages(t, FlushReclaim, at.vpn, at.vpn+1)
+		e = tab.replace(p, mkPTE(pfn, pteSwap|pteExclusive))
+		t.machine.frames.at(pfn).mapcount.Add(-1)
+		t.flushHere(FlushReclaim, vpn)
 		i.at, i.refs = mapping{}, i.refs+1
 		i.state &^= pageHeld
 		g.leave(pfn, i, frameAnon, e&pteD != 0)

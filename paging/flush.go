@@ -32,10 +32,32 @@ func (f *FlushStats) add(o *FlushStats) {
 // all (flush_tlb_mm_range). Preconditions: the entries have been changed; a
 // table may be locked.
 func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
+	if end-start == 1 && t.running && s == t.space && s.cpus.Load() == 1<<uint(t.onCPU) {
+		t.flushHere(cause, start)
+		return
+	}
 	if end-start > s.machine.profile.ceiling {
 		start, end = 0, 0
 	}
 	s.flush(t, cause, start, end, end-start)
+}
+
+// flushHere is flushPages of one page inside Run, where no other CPU runs the space.
+func (t *Task) flushHere(cause FlushCause, vpn uint64) {
+	c := t.machine.cpus[t.onCPU]
+	c.apply()
+	st := &t.stats.flushes[cause]
+	st.Requests++
+	st.Ranged++
+	st.Pages++
+	st.Local++
+	gen := t.space.tlbGen.Add(1)
+	if slot := &c.slots[c.asid-1]; gen == slot.gen+1 {
+		slot.gen = gen
+		c.tlb.flushRange(c.asid, vpn, vpn+1)
+	} else {
+		c.flush(flushRequest{id: t.space.id, gen: gen, start: vpn, end: vpn + 1})
+	}
 }
 
 // flushBy is flushPages where no entry of them maps fewer than stride pages: one

@@ -62,8 +62,11 @@ func (tab *table) entry(vpn uint64) *uint64 {
 	if tab.ptes == nil || tab.large() != 0 {
 		return &tab.huge
 	}
-	return &tab.ptes[vpn&uint64(len(tab.ptes)-1)]
+	return tab.small(vpn)
 }
+
+// small is the place of the entry of a page that is not part of a large one.
+func (tab *table) small(vpn uint64) *uint64 { return &tab.ptes[vpn&uint64(len(tab.ptes)-1)] }
 
 // load returns the entry of a page that the table maps: of a page that lies in a
 // large one, that entry with the frame of the page itself.
@@ -92,6 +95,13 @@ func (tab *table) set(vpn uint64, e uint64) (old uint64) {
 	return old
 }
 
+// replace stores an entry in place of one, neither of them 0, and returns the old one.
+// Precondition: tab.mu.
+func (tab *table) replace(p *uint64, e uint64) (old uint64) {
+	tab.mustLock()
+	return atomic.SwapUint64(p, e)
+}
+
 // update replaces the entry of a page by what f makes of it, again if the walker
 // set a bit meanwhile. f returns the same word for no change; 0 stays 0.
 // Precondition: tab.mu.
@@ -109,13 +119,9 @@ func (tab *table) update(vpn uint64, f func(e uint64) uint64) (old, now uint64) 
 	}
 }
 
-// clearAccessed clears the accessed bit of the entry of a page, if it maps the
-// frame, and says whether it was set. The lock is not needed: see walk.
-func (tab *table) clearAccessed(vpn uint64, pfn uint32) bool {
-	p := tab.entry(vpn)
-	if p == &tab.huge {
-		pfn -= uint32(vpn & (tab.pages() - 1))
-	}
+// clearAccessed clears the accessed bit of an entry, if it maps the frame, and says
+// whether it was set. The lock of the table is not needed: see walk.
+func clearAccessed(p *uint64, pfn uint32) bool {
 	for {
 		e := atomic.LoadUint64(p)
 		if e&pteA == 0 || e&(pteP|pteNone) == 0 || ptePFN(e) != pfn {

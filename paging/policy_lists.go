@@ -24,14 +24,15 @@ type pageList struct {
 	first uint64   // no page is in a slot below
 	next  uint64   // slot of the next page
 	n     int
-	seen  uint64 // up to this slot last has asked for what pages lead to
+	seen  uint64 // before this slot last has asked for what pages lead to
 }
 
 const (
 	leastSlots   = 1 << 10
 	manySlots    = 1 << 16 // more than so many are given up with the last page
 	firstSlot    = 1 << 40 // of a new list: there is room on both sides
-	expectLead   = 16      // how many slots before its turn a page is looked at ahead
+	expectLead   = 16      // how many slots before its turn a page is looked at ahead, at least
+	expectMore   = 3       // how many more than one at a time: there is room for so many between others
 	expectLonger = 1 << 12 // than so many pages: of fewer all is in the caches of the processor
 )
 
@@ -116,12 +117,19 @@ func (l *pageLists) last(list int) uint32 {
 	if *e.word(e.first / 64)>>(e.first%64)&1 == 0 {
 		e.first = e.from(e.first + 1)
 	}
-	if e.n >= expectLonger {
-		for e.seen = max(e.seen, e.first); e.seen < e.first+expectLead; e.seen++ {
-			l.expect(e, e.seen)
-		}
+	if e.seen < e.first+expectLead && e.n >= expectLonger {
+		l.expectMore(e)
 	}
 	return *e.page(e.first)
+}
+
+// expectMore is expect for the slots after those that last has asked for.
+func (l *pageLists) expectMore(e *pageList) {
+	from := max(e.seen, e.first)
+	e.seen = e.first + expectLead + expectMore
+	for slot, slots := from, e.slots; slot < e.seen; slot++ {
+		expectPages(l.rows, slots[slot&uint64(len(slots)-1)], slots[(slot+expectLead)&uint64(len(slots)-1)])
+	}
 }
 
 // newer is the page before one on its list, 0 for none.

@@ -275,7 +275,13 @@ func (g *memory) young(pfn uint32) (refs int) {
 	if g.exact {
 		return 0 // the policy has been told
 	}
-	if at := g.pages.known(pfn).at; at.tab != nil && g.clearYoung(at, pfn) {
+	switch at := g.pages.known(pfn).at; {
+	case at.tab == nil:
+	case at.tab.large() != 0:
+		if g.clearYoung(at, pfn) {
+			refs++
+		}
+	case clearAccessed(at.tab.small(at.vpn), pfn): // as clearYoung, without a call
 		refs++
 	}
 	if len(g.shared) == 0 {
@@ -294,19 +300,17 @@ func (g *memory) young(pfn uint32) (refs int) {
 // compare-and-swap, as when the walker sets it. The bit of a huge page speaks for
 // each of its pages. Precondition: g.mu.
 func (g *memory) clearYoung(at mapping, pfn uint32) bool {
-	tab, vpn := at.tab, at.vpn
-	young := tab.clearAccessed(vpn, pfn)
-	if tab.large() == 0 {
-		return young
+	if at.tab.large() == 0 {
+		return clearAccessed(at.tab.small(at.vpn), pfn)
 	}
-	if young {
-		head := pfn - uint32(vpn&(tab.pages()-1))
-		for i := range uint32(tab.pages()) {
+	head := pfn - uint32(at.vpn&(at.tab.pages()-1))
+	if clearAccessed(&at.tab.huge, head) {
+		for i := range uint32(at.tab.pages()) {
 			g.info(head + i).state |= pageYoung
 		}
 	}
 	i := g.info(pfn)
-	young = i.state&pageYoung != 0
+	young := i.state&pageYoung != 0
 	i.state &^= pageYoung
 	return young
 }

@@ -74,7 +74,7 @@ func (t *Task) mapSwapped(v *vma, tab *table, vpn uint64, pfn uint32, alone bool
 			}
 		}
 	}
-	tab.set(vpn, now)
+	tab.replace(tab.entry(vpn), now)
 }
 
 // bringBack maps a page in place of an entry of swap: alone says that it has no other
