@@ -10,17 +10,16 @@ import "unsafe"
 //go:noescape
 func lookUp(c *dirCache, bits uint, refs []Ref, entries []*uint64) int
 
-// expectPages has the processor begin to load what leads to the entry of a page and to
-// its frame: of near that, of far its row. Each is a page with a row, or 0 for none.
+// expectPages has the processor begin to load the entry of a page, near, and the row of
+// another, far. Each is a page with a row, or 0 for none.
 //
 //go:noescape
 func expectPages(rows *pageRows, near, far uint32)
 
-// expectAll has the processor begin to load the rows of pages, which have one, and their
-// frames.
+// expectRows has the processor begin to load the rows of pages, which have one.
 //
 //go:noescape
-func expectAll(rows *pageRows, frames *framePool, pages []uint32)
+func expectRows(rows *pageRows, pages []uint32)
 
 // prefetchLine has the processor begin to load the cache line of what is at a place. The
 // address of a field is no good for one that is in no cache: it is taken with a look

@@ -101,23 +101,15 @@ near:
 	ANDQ  (pageInfo_at+mapping_vpn)(SI), R10
 	PREFETCHT0 (R9)(R10*8)
 
-	// The frame.
-	MOVQ  table_space(R8), R8
-	MOVQ  Space_machine(R8), R8
-	MOVQ  Machine_frames(R8), R8
-	MOVQ  framePool_chunks(R8)(BX*8), R8
-	PREFETCHT0 chunk_frames(R8)(AX*frame__size)
-
 done:
 	RET
 
-// func expectAll(rows *pageRows, frames *framePool, pages []uint32)
-TEXT ·expectAll(SB), NOSPLIT, $0-40
+// func expectRows(rows *pageRows, pages []uint32)
+TEXT ·expectRows(SB), NOSPLIT, $0-32
 	MOVQ rows+0(FP), DI
 	MOVQ pageRows_chunks(DI), DI
-	MOVQ frames+8(FP), R8
-	MOVQ pages_base+16(FP), SI
-	MOVQ pages_len+24(FP), CX
+	MOVQ pages_base+8(FP), SI
+	MOVQ pages_len+16(FP), CX
 	LEAQ (SI)(CX*4), CX
 
 page:
@@ -127,8 +119,6 @@ page:
 	MOVL AX, BX
 	SHRL $const_chunkShift, BX
 	ANDL $(const_chunkSize-1), AX
-	MOVQ framePool_chunks(R8)(BX*8), R9
-	PREFETCHT0 chunk_frames(R9)(AX*frame__size)
 	IMUL3Q $pageInfo__size, AX, AX
 	ADDQ (DI)(BX*8), AX
 	PREFETCHT0 (AX)

@@ -13,7 +13,6 @@ func expectPages(rows *pageRows, near, far uint32) {
 	if near != 0 {
 		if at := rows.known(near).at; at.tab != nil {
 			atomic.LoadUint64(at.tab.entry(at.vpn))
-			at.space().machine.frames.at(near).mapcount.Load()
 		}
 	}
 	if far != 0 {
@@ -21,10 +20,9 @@ func expectPages(rows *pageRows, near, far uint32) {
 	}
 }
 
-func expectAll(rows *pageRows, frames *framePool, pages []uint32) {
+func expectRows(rows *pageRows, pages []uint32) {
 	for _, p := range pages {
 		prefetchLine(unsafe.Pointer(rows.known(p)))
-		frames.at(p).mapcount.Load()
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // pages; and TLB entries against the page tables. It returns the first
 // contradiction. Call it while no task runs.
 func (m *Machine) Check() error {
-	c := checker{m: m, mapped: map[uint32]int32{}, swapped: map[uint32]int32{}, at: map[mapping]uint32{}, shmem: map[*File]int{}, cached: map[uint32]bool{},
+	c := checker{m: m, mapped: map[uint32]int32{}, swapped: map[uint32]int32{}, owned: map[uint32]int32{}, at: map[mapping]uint32{}, shmem: map[*File]int{}, cached: map[uint32]bool{},
 		refs: map[uint32]int32{}, promises: map[*hugePool]int64{}, inUse: map[*hugePool]map[uint32]bool{}}
 	for _, p := range m.hugetlb.pools {
 		c.inUse[p] = map[uint32]bool{}
@@ -63,6 +63,7 @@ type checker struct {
 	m       *Machine
 	mapped  map[uint32]int32   // entries of each frame
 	swapped map[uint32]int32   // entries of swap of each page
+	owned   map[uint32]int32   // of these: of a sole owner
 	at      map[mapping]uint32 // with a limit: what is mapped where
 	shmem   map[*File]int      // mappings of shared anonymous memory
 	cached  map[uint32]bool    // frames of page caches
@@ -178,6 +179,9 @@ func (c *checker) entry(tab *table, vpn, e uint64, rss *[numRSS]int64) error {
 			return fmt.Errorf("entry %#x of page %#x of %s stands for a page in swap", e, vpn, v.Name())
 		}
 		c.swapped[ptePFN(e)]++
+		if e&pteExclusive != 0 {
+			c.owned[ptePFN(e)]++
+		}
 		rss[rssSwap]++
 		return nil
 	}
@@ -305,8 +309,8 @@ func (c *checker) frames() error {
 			}
 		case free[pfn] != (f.kind == frameFree):
 			return fmt.Errorf("frame %d: kind %d, on a free list: %v", pfn, f.kind, free[pfn])
-		case f.kind != frameFree && f.mapcount.Load() != c.mapped[pfn]:
-			return fmt.Errorf("frame %d: counted %d mappings, found %d", pfn, f.mapcount.Load(), c.mapped[pfn])
+		case f.kind != frameFree && f.mapcount.Load() != c.mapped[pfn]+c.owned[pfn]:
+			return fmt.Errorf("frame %d: counted %d mappings, found %d", pfn, f.mapcount.Load(), c.mapped[pfn]+c.owned[pfn])
 		case f.kind == frameAnon && c.mapped[pfn] == 0 && c.swapped[pfn] == 0:
 			return fmt.Errorf("anonymous frame %d is mapped nowhere and not free", pfn)
 		case (f.kind == frameFile || f.kind == frameShmem) != c.cached[pfn]:

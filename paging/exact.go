@@ -163,10 +163,10 @@ func (g *memory) expect(table []uint64, vpn uint64) {
 	}
 }
 
-// loadAll is load for pages of which something is known.
+// loadAll has what is known of pages in swap loaded.
 func (g *memory) loadAll(pages []uint32) {
 	g.mu.Mutex.Lock() // not counted, as in expect
-	expectAll(&g.pages, g.m.frames, pages)
+	expectRows(&g.pages, pages)
 	if g.together != nil {
 		for _, pfn := range pages {
 			g.together.expect(pfn)

@@ -105,7 +105,6 @@ func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	there := e&(pteP|pteNone) != 0 && e&(pteExclusive|pteHuge) == pteExclusive && ptePFN(e) == pfn && !tab.dead && g.takeSlot(i)
 	if there {
 		e = tab.replace(p, mkPTE(pfn, pteSwap|pteExclusive))
-		t.machine.frames.at(pfn).mapcount.Add(-1)
 		t.flushHere(FlushReclaim, vpn)
 		i.at, i.refs = mapping{}, i.refs+1
 		i.state &^= pageHeld

@@ -8,7 +8,7 @@ import (
 // holds. A frame is anonymous (freed with its last mapping) or belongs to the
 // page cache of a file (which keeps it).
 type frame struct {
-	mapcount mapCount
+	mapcount mapCount  // with the entry of swap of a sole owner: its page leaves and comes back without a look here
 	kind     frameKind // set when the frame is taken, before it is mapped
 }
 

@@ -102,7 +102,7 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 			if src.load(vpn) == 0 {
 				continue
 			}
-			_, e := src.update(vpn, func(e uint64) uint64 {
+			old, e := src.update(vpn, func(e uint64) uint64 {
 				if v.isCOW() {
 					e &^= pteW | pteExclusive
 				}
@@ -113,6 +113,9 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				continue
 			}
 			if isSwap(e) {
+				if (old^e)&pteExclusive != 0 {
+					s.machine.frames.at(ptePFN(e)).mapcount.Add(-1)
+				}
 				s.machine.memory.copySwap(ptePFN(e))
 				grown[rssSwap]++
 			} else if f := s.machine.frames.at(ptePFN(e)); f.kind != frameZero {

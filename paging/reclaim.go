@@ -206,7 +206,9 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, i *pageInfo, swap bool) (dirty b
 			}
 			e = tab.set(at.vpn, now)
 			dirty = dirty || e&pteD != 0
-			f.mapcount.Add(-1)
+			if now&(pteSwap|pteExclusive) != pteSwap|pteExclusive {
+				f.mapcount.Add(-1)
+			}
 			r.charge(s, f.kind.rss(), -1)
 			if swap {
 				r.charge(s, rssSwap, 1)

@@ -63,7 +63,9 @@ func (t *Task) swapIn(v *vma, tab *table, vpn, e uint64, a Access) (pages int, r
 // mapSwapped maps a page that was brought back in place of its entry e of swap; alone
 // says that it has no other owner. Precondition: tab.mu.
 func (t *Task) mapSwapped(v *vma, tab *table, vpn uint64, pfn uint32, alone bool, e uint64, a Access) {
-	t.machine.frames.at(pfn).mapcount.Add(1)
+	if e&pteExclusive == 0 {
+		t.machine.frames.at(pfn).mapcount.Add(1)
+	}
 	now := mkPTE(pfn, t.bits(v, false)&^pteW|e&pteExclusive)
 	if alone {
 		now |= pteExclusive
