@@ -74,16 +74,25 @@ func (g *memory) onlyPages() bool { return g.together != nil && g.onUse == nil }
 
 // tell tells the policy of the uses in the queue.
 func (t *Task) tell() {
-	if t.queue != nil && t.queue.n+t.queue.hits > 0 {
+	if t.untold() {
 		t.tellSome(true)
 	}
 }
 
+func (t *Task) untold() bool { return t.queue != nil && t.queue.n+t.queue.hits > 0 }
+
 // tellSome tells the policy of the uses in the queue: of all, or, where there are many
 // pages, of those whose pages have been asked for from memory at its last call.
 func (t *Task) tellSome(all bool) {
-	g, q := t.machine.memory, t.queue
+	g := t.machine.memory
 	g.mu.Lock()
+	t.tellNow(all)
+	g.mu.Unlock()
+}
+
+// tellNow is tellSome. Precondition: g.mu.
+func (t *Task) tellNow(all bool) {
+	g, q := t.machine.memory, t.queue
 	switch {
 	case g.onlyPages():
 		g.fresh = 0
@@ -101,7 +110,6 @@ func (t *Task) tellSome(all bool) {
 		q.n = copy(q.uses[:], q.uses[q.loaded:q.n])
 		q.loaded = q.n
 	}
-	g.mu.Unlock()
 }
 
 // tellOf tells the policy of uses. Precondition: g.mu.

@@ -9,6 +9,9 @@ import "sync/atomic"
 // nil, and [Task.handle] does it from the beginning. Policies and counts see the same
 // either way, but for how often locks are taken.
 //
+// Huge pages are not asked for: policies that give up one page at a time do not know them
+// ([Config.Validate]).
+//
 // The page that leaves is in a table whose lock comes before that of the group: it is
 // only tried. What cannot be had without waiting, or is not simple, is left to evict.
 func (t *Task) exchange(vpn uint64, a Access) *vma {
@@ -32,6 +35,9 @@ func (t *Task) exchange(vpn uint64, a Access) *vma {
 	}
 	pfn := ptePFN(e)
 	g.mu.Lock()
+	if t.untold() {
+		t.tellNow(true)
+	}
 	i := g.pages.known(pfn)
 	if i.state&(pageKnown|pageResident|pageHeld) != pageKnown || i.refs != 1 {
 		g.mu.Unlock()
@@ -90,7 +96,7 @@ func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	g, s := t.machine.memory, t.space
 	i := g.pages.known(pfn)
 	tab, vpn := i.at.tab, i.at.vpn
-	if tab == nil || tab.space != s || i.state&pageLazy != 0 || s.cpus.Load() != 1<<uint(t.onCPU) || t.machine.frames.block(pfn) != nil {
+	if tab == nil || tab.space != s || i.state&pageLazy != 0 || s.cpus.Load() != 1<<uint(t.onCPU) {
 		return false
 	}
 	v := t.last
@@ -102,7 +108,7 @@ func (t *Task) swapOut(mine *table, pfn uint32) bool {
 	}
 	p := tab.entry(vpn)
 	e := atomic.LoadUint64(p)
-	there := e&(pteP|pteNone) != 0 && e&(pteExclusive|pteHuge) == pteExclusive && ptePFN(e) == pfn && !tab.dead && g.takeSlot(i)
+	there := e&(pteP|pteNone) != 0 && e&pteExclusive != 0 && ptePFN(e) == pfn && !tab.dead && g.takeSlot(i)
 	if there {
 		e = tab.replace(p, mkPTE(pfn, pteSwap|pteExclusive))
 		t.flushHere(FlushReclaim, vpn)

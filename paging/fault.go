@@ -60,6 +60,7 @@ func (t *Task) fault(vpn uint64, a Access) Outcome {
 		v = t.demandZero(vpn, a)
 	}
 	if v == nil {
+		t.tell()
 		v, kind, out, pages = t.attempt(vpn, a)
 	}
 	for out >= outGrow {

@@ -32,7 +32,7 @@ func (f *FlushStats) add(o *FlushStats) {
 // all (flush_tlb_mm_range). Preconditions: the entries have been changed; a
 // table may be locked.
 func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
-	if end-start == 1 && t.running && s == t.space && s.cpus.Load() == 1<<uint(t.onCPU) {
+	if end-start == 1 && t.running && s.cpus.Load() == 1<<uint(t.onCPU) {
 		t.flushHere(cause, start)
 		return
 	}
@@ -42,7 +42,8 @@ func (s *Space) flushPages(t *Task, cause FlushCause, start, end uint64) {
 	s.flush(t, cause, start, end, end-start)
 }
 
-// flushHere is flushPages of one page inside Run, where no other CPU runs the space.
+// flushHere is flushPages of one page of the task's space inside Run, where no other CPU
+// runs the space.
 func (t *Task) flushHere(cause FlushCause, vpn uint64) {
 	c := t.machine.cpus[t.onCPU]
 	c.apply()

@@ -22,18 +22,14 @@ const maxHuge = 1 << 10
 // are put together again when there is no other (mm/compaction.c, without moving
 // anything).
 type blocks struct {
-	shift uint        // of a block's number; immutable
-	free  []uint32    // framePool.mu: first frames of whole free blocks
-	try   int         // framePool.mu: so many free frames are worth another search
-	any   atomic.Bool // there ever was a huge page
+	shift uint     // of a block's number; immutable
+	free  []uint32 // framePool.mu: first frames of whole free blocks
+	try   int      // framePool.mu: so many free frames are worth another search
 }
 
 // block returns what is known of the block of a frame, nil if there never was a
 // huge page.
 func (p *framePool) block(pfn uint32) *block {
-	if !p.blocks.any.Load() {
-		return nil
-	}
 	return p.blockAt(pfn).Load()
 }
 
@@ -153,7 +149,6 @@ func (p *framePool) allocBlock(kind frameKind, mapcount int32) uint32 {
 	if b == nil {
 		b = new(block)
 		at.Store(b)
-		p.blocks.any.Store(true)
 	}
 	b.refs.Store(mapcount)
 	for i := range uint32(1) << p.blocks.shift {

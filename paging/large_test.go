@@ -302,3 +302,32 @@ func TestHugeZeroPageMoves(t *testing.T) {
 	}
 	check(t, m)
 }
+
+// The accessed bit of a huge page speaks for each of its pages once, whichever is asked
+// first (mm/rmap.c:folio_referenced_one asks for the huge page as a whole).
+func TestYoungHuge(t *testing.T) {
+	m := underLimit(t, "linux", 2000, func(c *Config) { c.THP = THPAlways })
+	tk := m.NewProcess(1, 1, 0)
+	a := tk.pages(t, kernelH, MmapArgs{Addr: 1 << 32, Prot: rw, Flags: anon | MapFixed})
+	tk.touchAll(t, a, 1, Write)
+	entry := tk.entry(a >> pageShift)
+	head := ptePFN(*entry)
+	young := func(what string, page uint32, want int) {
+		t.Helper()
+		m.memory.mu.Lock()
+		defer m.memory.mu.Unlock()
+		if got := m.memory.young(head + page); got != want {
+			t.Errorf("%s: page %d was used %d times, want %d", what, page, got, want)
+		}
+	}
+	young("written", 7, 1)
+	if *entry&pteA != 0 {
+		t.Errorf("the entry is %#x", *entry)
+	}
+	young("asked again", 7, 0)
+	young("of the same bit", 500, 1)
+	*entry |= pteA
+	young("used again", 0, 1)
+	young("used again", 7, 1)
+	young("used once more", 7, 0)
+}

@@ -38,6 +38,12 @@ func TestPageLists(t *testing.T) {
 			l.putLast(list, p)
 			drop(p)
 			want[list] = append(want[list], p)
+		case 2:
+			if p = l.last(list); p != 0 {
+				l.turn(list, p, l.rows.known(p))
+				drop(p)
+				want[list] = slices.Insert(want[list], 0, p)
+			}
 		default:
 			l.put(list, p)
 			drop(p)

@@ -102,9 +102,6 @@ func (t *Task) faultFirst(c *cpu, r Ref, entry *uint64) Outcome {
 	if e := atomic.LoadUint64(entry); e != 0 && !isSwap(e) {
 		return OK
 	}
-	if t.queue != nil {
-		t.tell()
-	}
 	out := t.fault(r.vpn(), r.first())
 	if t.brought {
 		t.faulted = false

@@ -178,9 +178,6 @@ func (t *Task) touchAt(c *cpu, vpn uint64, a Access, entry *uint64) Outcome {
 			}
 			return worst
 		}
-		if t.queue != nil {
-			t.tell()
-		}
 		out := t.fault(vpn, a)
 		if out.Fatal() {
 			return out
