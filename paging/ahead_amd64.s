@@ -68,37 +68,37 @@ done:
 
 // func expectPages(rows *pageRows, near, far uint32)
 TEXT ·expectPages(SB), NOSPLIT, $0-16
-	MOVQ  rows+0(FP), DI
-	MOVQ  pageRows_chunks(DI), DI
-	MOVL  far+12(FP), AX
-	TESTL AX, AX
-	JEQ   near
-	MOVL  AX, BX
-	SHRL  $const_chunkShift, BX
-	ANDL  $(const_chunkSize-1), AX
-	IMUL3Q $pageInfo__size, AX, AX
-	ADDQ  (DI)(BX*8), AX
+	MOVQ       rows+0(FP), DI
+	MOVQ       pageRows_chunks(DI), DI
+	MOVL       far+12(FP), AX
+	TESTL      AX, AX
+	JEQ        near
+	MOVL       AX, BX
+	SHRL       $const_chunkShift, BX
+	ANDL       $(const_chunkSize-1), AX
+	IMUL3Q     $pageInfo__size, AX, AX
+	ADDQ       (DI)(BX*8), AX
 	PREFETCHT0 (AX)
 
 near:
-	MOVL  near+8(FP), AX
-	TESTL AX, AX
-	JEQ   done
-	MOVL  AX, BX
-	SHRL  $const_chunkShift, BX
-	ANDL  $(const_chunkSize-1), AX
-	MOVQ  (DI)(BX*8), SI
+	MOVL   near+8(FP), AX
+	TESTL  AX, AX
+	JEQ    done
+	MOVL   AX, BX
+	SHRL   $const_chunkShift, BX
+	ANDL   $(const_chunkSize-1), AX
+	MOVQ   (DI)(BX*8), SI
 	IMUL3Q $pageInfo__size, AX, CX
-	ADDQ  CX, SI
-	MOVQ  (pageInfo_at+mapping_tab)(SI), R8
-	TESTQ R8, R8
-	JEQ   done
+	ADDQ   CX, SI
+	MOVQ   (pageInfo_at+mapping_tab)(SI), R8
+	TESTQ  R8, R8
+	JEQ    done
 
 	// The entry: that of a large page is beside the lock of its table, which is near.
-	MOVQ  table_ptes(R8), R9
-	MOVQ  (table_ptes+8)(R8), R10
-	DECQ  R10
-	ANDQ  (pageInfo_at+mapping_vpn)(SI), R10
+	MOVQ       table_ptes(R8), R9
+	MOVQ       (table_ptes+8)(R8), R10
+	DECQ       R10
+	ANDQ       (pageInfo_at+mapping_vpn)(SI), R10
 	PREFETCHT0 (R9)(R10*8)
 
 done:
@@ -113,17 +113,17 @@ TEXT ·expectRows(SB), NOSPLIT, $0-32
 	LEAQ (SI)(CX*4), CX
 
 page:
-	CMPQ SI, CX
-	JGE  end
-	MOVL (SI), AX
-	MOVL AX, BX
-	SHRL $const_chunkShift, BX
-	ANDL $(const_chunkSize-1), AX
-	IMUL3Q $pageInfo__size, AX, AX
-	ADDQ (DI)(BX*8), AX
+	CMPQ       SI, CX
+	JGE        end
+	MOVL       (SI), AX
+	MOVL       AX, BX
+	SHRL       $const_chunkShift, BX
+	ANDL       $(const_chunkSize-1), AX
+	IMUL3Q     $pageInfo__size, AX, AX
+	ADDQ       (DI)(BX*8), AX
 	PREFETCHT0 (AX)
-	ADDQ $4, SI
-	JMP  page
+	ADDQ       $4, SI
+	JMP        page
 
 end:
 	RET

@@ -8,7 +8,7 @@ import (
 // holds. A frame is anonymous (freed with its last mapping) or belongs to the
 // page cache of a file (which keeps it).
 type frame struct {
-	mapcount mapCount  // with the entry of swap of a sole owner: its page leaves and comes back without a look here
+	mapcount mapCount  // counts the entry of swap of a sole owner too: its page leaves and comes back without a look here
 	kind     frameKind // set when the frame is taken, before it is mapped
 }
 
@@ -161,7 +161,7 @@ func (c *frameCache) release(pfn uint32) {
 
 // put gives a frame back.
 func (c *frameCache) put(pfn uint32) {
-	c.pool.at(pfn).kind = frameFree
+	*c.pool.at(pfn) = frame{} // an entry of swap that went may still be counted
 	c.pool.detach(pfn)
 	c.free = append(c.free, pfn)
 	if len(c.free) >= 2*cacheBatch {

@@ -32,7 +32,7 @@ const (
 	manySlots    = 1 << 16 // more than so many are given up with the last page
 	firstSlot    = 1 << 40 // of a new list: there is room on both sides
 	expectLead   = 16      // how many slots before its turn a page is looked at ahead, at least
-	expectMore   = 3       // how many more than one at a time: there is room for so many between others
+	expectMore   = 3       // how many more than one are asked for at a time: so few keep nobody waiting
 	expectLonger = 1 << 12 // than so many pages: of fewer all is in the caches of the processor
 )
 
@@ -118,13 +118,13 @@ func (l *pageLists) last(list int) uint32 {
 		e.first = e.from(e.first + 1)
 	}
 	if e.seen < e.first+expectLead && e.n >= expectLonger {
-		l.expectMore(e)
+		l.expectNext(e)
 	}
 	return *e.page(e.first)
 }
 
-// expectMore is expect for the slots after those that last has asked for.
-func (l *pageLists) expectMore(e *pageList) {
+// expectNext is expect for the slots after those that last has asked for.
+func (l *pageLists) expectNext(e *pageList) {
 	from := max(e.seen, e.first)
 	e.seen = e.first + expectLead + expectMore
 	for slot, slots := from, e.slots; slot < e.seen; slot++ {

@@ -113,7 +113,7 @@ func (s *Space) copyEntries(t *Task, to *Space, v *vma) {
 				continue
 			}
 			if isSwap(e) {
-				if (old^e)&pteExclusive != 0 {
+				if (old^e)&pteExclusive != 0 { // it counts no more, see frame
 					s.machine.frames.at(ptePFN(e)).mapcount.Add(-1)
 				}
 				s.machine.memory.copySwap(ptePFN(e))

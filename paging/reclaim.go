@@ -206,7 +206,7 @@ func (r *reclaimer) unmap(f *frame, pfn uint32, i *pageInfo, swap bool) (dirty b
 			}
 			e = tab.set(at.vpn, now)
 			dirty = dirty || e&pteD != 0
-			if now&(pteSwap|pteExclusive) != pteSwap|pteExclusive {
+			if now&(pteSwap|pteExclusive) != pteSwap|pteExclusive { // else it still counts, see frame
 				f.mapcount.Add(-1)
 			}
 			r.charge(s, f.kind.rss(), -1)
