@@ -66,6 +66,14 @@ done:
 	MOVQ AX, ret+64(FP)
 	RET
 
+// ROW makes AX, the number of a page, the address of its row, in the chunks at DI.
+#define ROW \
+	MOVL   AX, BX;                   \
+	SHRL   $const_chunkShift, BX;    \
+	ANDL   $(const_chunkSize-1), AX; \
+	IMUL3Q $pageInfo__size, AX, AX;  \
+	ADDQ   (DI)(BX*8), AX
+
 // func expectPages(rows *pageRows, near, far uint32)
 TEXT ·expectPages(SB), NOSPLIT, $0-16
 	MOVQ       rows+0(FP), DI
@@ -73,32 +81,23 @@ TEXT ·expectPages(SB), NOSPLIT, $0-16
 	MOVL       far+12(FP), AX
 	TESTL      AX, AX
 	JEQ        near
-	MOVL       AX, BX
-	SHRL       $const_chunkShift, BX
-	ANDL       $(const_chunkSize-1), AX
-	IMUL3Q     $pageInfo__size, AX, AX
-	ADDQ       (DI)(BX*8), AX
+	ROW
 	PREFETCHT0 (AX)
 
 near:
-	MOVL   near+8(FP), AX
-	TESTL  AX, AX
-	JEQ    done
-	MOVL   AX, BX
-	SHRL   $const_chunkShift, BX
-	ANDL   $(const_chunkSize-1), AX
-	MOVQ   (DI)(BX*8), SI
-	IMUL3Q $pageInfo__size, AX, CX
-	ADDQ   CX, SI
-	MOVQ   (pageInfo_at+mapping_tab)(SI), R8
-	TESTQ  R8, R8
-	JEQ    done
+	MOVL  near+8(FP), AX
+	TESTL AX, AX
+	JEQ   done
+	ROW
+	MOVQ  (pageInfo_at+mapping_tab)(AX), R8
+	TESTQ R8, R8
+	JEQ   done
 
 	// The entry: that of a large page is beside the lock of its table, which is near.
 	MOVQ       table_ptes(R8), R9
 	MOVQ       (table_ptes+8)(R8), R10
 	DECQ       R10
-	ANDQ       (pageInfo_at+mapping_vpn)(SI), R10
+	ANDQ       (pageInfo_at+mapping_vpn)(AX), R10
 	PREFETCHT0 (R9)(R10*8)
 
 done:
@@ -116,11 +115,7 @@ page:
 	CMPQ       SI, CX
 	JGE        end
 	MOVL       (SI), AX
-	MOVL       AX, BX
-	SHRL       $const_chunkShift, BX
-	ANDL       $(const_chunkSize-1), AX
-	IMUL3Q     $pageInfo__size, AX, AX
-	ADDQ       (DI)(BX*8), AX
+	ROW
 	PREFETCHT0 (AX)
 	ADDQ       $4, SI
 	JMP        page

@@ -52,13 +52,7 @@ func (t *Task) flushHere(cause FlushCause, vpn uint64) {
 	st.Ranged++
 	st.Pages++
 	st.Local++
-	gen := t.space.tlbGen.Add(1)
-	if slot := &c.slots[c.asid-1]; gen == slot.gen+1 {
-		slot.gen = gen
-		c.tlb.flushRange(c.asid, vpn, vpn+1)
-	} else {
-		c.flush(flushRequest{id: t.space.id, gen: gen, start: vpn, end: vpn + 1})
-	}
+	c.flush(flushRequest{id: t.space.id, gen: t.space.tlbGen.Add(1), start: vpn, end: vpn + 1})
 }
 
 // flushBy is flushPages where no entry of them maps fewer than stride pages: one

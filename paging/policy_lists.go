@@ -118,18 +118,11 @@ func (l *pageLists) last(list int) uint32 {
 		e.first = e.from(e.first + 1)
 	}
 	if e.seen < e.first+expectLead && e.n >= expectLonger {
-		l.expectNext(e)
+		from := max(e.seen, e.first)
+		e.seen = e.first + expectLead + expectMore
+		l.expect(e, from, e.seen)
 	}
 	return *e.page(e.first)
-}
-
-// expectNext is expect for the slots after those that last has asked for.
-func (l *pageLists) expectNext(e *pageList) {
-	from := max(e.seen, e.first)
-	e.seen = e.first + expectLead + expectMore
-	for slot, slots := from, e.slots; slot < e.seen; slot++ {
-		expectPages(l.rows, slots[slot&uint64(len(slots)-1)], slots[(slot+expectLead)&uint64(len(slots)-1)])
-	}
 }
 
 // newer is the page before one on its list, 0 for none.
@@ -141,7 +134,7 @@ func (l *pageLists) newer(p uint32) uint32 {
 		return 0
 	}
 	if e.n >= expectLonger {
-		l.expect(e, slot+expectLead) // the next one is asked for after this
+		l.expect(e, slot+expectLead, slot+expectLead+1) // the next one is asked for after this
 	}
 	return *e.page(slot)
 }
@@ -163,12 +156,14 @@ func (l *pageLists) walk(list int, f func(p uint32)) {
 	}
 }
 
-// expect has the processor begin to load what will be asked of the page in a slot, whose
-// turn comes soon, and, so that it is known then what that is, the row of a later one. It
-// is done for one after the other, since of many lines at once most would wait for the
+// expect has the processor begin to load what will be asked of the pages in slots [from,
+// to), whose turn comes soon, and, so that it is known then what that is, the rows of later
+// ones. It is done for few at a time, since of many lines at once most would wait for the
 // others, and for pages that have left their slots too, which are few.
-func (l *pageLists) expect(e *pageList, slot uint64) {
-	expectPages(l.rows, *e.page(slot), *e.page(slot + expectLead))
+func (l *pageLists) expect(e *pageList, from, to uint64) {
+	for slot, slots := from, e.slots; slot < to; slot++ {
+		expectPages(l.rows, slots[slot&uint64(len(slots)-1)], slots[(slot+expectLead)&uint64(len(slots)-1)])
+	}
 }
 
 // compact moves the pages of a list together, where there is room for as many again as

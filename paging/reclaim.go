@@ -277,13 +277,7 @@ func (g *memory) young(pfn uint32) (refs int) {
 	if g.exact {
 		return 0 // the policy has been told
 	}
-	switch at := g.pages.known(pfn).at; {
-	case at.tab == nil:
-	case at.tab.large() != 0:
-		if g.clearYoung(at, pfn) {
-			refs++
-		}
-	case clearAccessed(at.tab.small(at.vpn), pfn): // as clearYoung, without a call
+	if at := g.pages.known(pfn).at; at.tab != nil && g.clearYoung(at, pfn) {
 		refs++
 	}
 	if len(g.shared) == 0 {
